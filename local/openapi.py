@@ -1,0 +1,208 @@
+"""The OpenAPI 3.1 document, made from the code.
+
+Routes come from the template, promises from the handlers, rules from the configuration's own model.
+"""
+
+import importlib
+import json
+import tomllib
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Final
+
+from local import template
+from shared.api import MAX_BODY_BYTES, Operation
+from shared.bots.config import BotConfig
+from shared.bots.fields import NAME_PATTERN, NAME_RULE
+from shared.bots.page import DEFAULT_LIMIT, FILTER_MAX_LENGTH, MAX_LIMIT
+from shared.endpoints.record import Status
+from shared.errors import BadRequestError, BodyTooLargeError, ByobError, RegistryUnavailableError
+
+DOCUMENT: Final = template.ROOT / "docs" / "openapi.json"
+
+_TEXT: Final = {"type": "string"}
+_OR_NULL: Final = {"type": ["string", "null"]}
+_ETAG: Final = {"schema": _TEXT, "description": "Version of the configuration, and state of the endpoints."}
+_PARAMETERS: Final[dict[str, Any]] = {
+    "limit": {
+        "description": "How many bots a page has at most.",
+        "schema": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
+    },
+    "next_token": {"description": "From the page before, with the same filters.", "schema": _TEXT},
+    "name_prefix": {
+        "description": "Bots whose name begins so.",
+        "schema": {"type": "string", "maxLength": FILTER_MAX_LENGTH},
+    },
+    "endpoint_name": {
+        "description": "Bots that name this endpoint; case makes no difference.",
+        "schema": {"type": "string", "maxLength": FILTER_MAX_LENGTH},
+    },
+    "file_type": {
+        "description": "Bots that take files of this ending; case makes no difference.",
+        "schema": {"type": "string", "maxLength": FILTER_MAX_LENGTH},
+    },
+    "delete_endpoint": {
+        "description": "Also remove the endpoints that the platform made and that no other bot names.",
+        "schema": {"type": "boolean", "default": False},
+    },
+}
+_PRECONDITIONS: Final = {
+    "GET": ["If-None-Match"],
+    "PUT": ["If-Match", "If-None-Match"],
+    "PATCH": ["If-Match"],
+    "DELETE": ["If-Match"],
+}
+
+
+def document() -> dict[str, Any]:
+    """Make the document."""
+    project = tomllib.loads((template.ROOT / "pyproject.toml").read_text())["project"]
+    paths: dict[str, Any] = {}
+    for function in template.functions().values():
+        for route in function.routes:
+            if route.method != "ANY":
+                paths.setdefault(route.path, {})[route.method.lower()] = _operation(function, route)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Bring Your Own Bot", "version": project["version"], "description": project["description"]},
+        "paths": {path: paths[path] for path in sorted(paths)},
+        "components": {"schemas": _schemas()},
+    }
+
+
+def write(path: Path = DOCUMENT) -> None:
+    """Write the document to its place under docs/."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(rendered())
+
+
+def rendered() -> str:
+    """Give the document as it is kept."""
+    return json.dumps(document(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _operation(function: template.Function, route: template.Route) -> dict[str, Any]:
+    module = importlib.import_module(function.handler.rpartition(".")[0])
+    promised: Operation = module.handler.operation
+    one_bot = "{name}" in route.path
+    made: dict[str, Any] = {
+        "operationId": function.handler.split(".")[1] + ("_patch" if route.method == "PATCH" else ""),
+        "summary": promised.summary,
+        "parameters": [*_path_parameters(one_bot=one_bot, method=route.method), *_query(promised)],
+        "responses": _responses(promised, method=route.method),
+    }
+    if promised.body:
+        # A merge patch has any of the fields; null takes one away.
+        schema = {"type": "object"} if route.method == "PATCH" else {"$ref": f"#/components/schemas/{promised.body}"}
+        made["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    return made
+
+
+def _path_parameters(*, one_bot: bool, method: str) -> list[dict[str, Any]]:
+    if not one_bot:
+        return []
+    name = {
+        "name": "name",
+        "in": "path",
+        "required": True,
+        "description": NAME_RULE,
+        "schema": {"type": "string", "pattern": f"^{NAME_PATTERN}$"},
+    }
+    return [name, *({"name": header, "in": "header", "schema": _TEXT} for header in _PRECONDITIONS[method])]
+
+
+def _query(promised: Operation) -> list[dict[str, Any]]:
+    return [{"name": name, "in": "query", **_PARAMETERS[name]} for name in promised.query]
+
+
+def _responses(promised: Operation, *, method: str) -> dict[str, Any]:
+    responses: dict[str, Any] = {}
+    for status, schema in promised.answers.items():
+        if method == "PATCH" and status == 201:
+            continue
+        response: dict[str, Any] = {"description": HTTPStatus(status).phrase}
+        if schema:
+            response["content"] = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+        if schema == "Bot" or status == 304:
+            response["headers"] = {"ETag": _ETAG}
+        if status == 201:
+            response["headers"]["Location"] = {"schema": _TEXT}
+        responses[str(status)] = response
+    errors: list[type[ByobError]] = [*promised.raises, BadRequestError, RegistryUnavailableError]
+    if promised.body:
+        errors.append(BodyTooLargeError)
+    for error in errors:
+        responses[str(error.status)] = {
+            "description": (error.__doc__ or "").partition("\n")[0],
+            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+    return dict(sorted(responses.items()))
+
+
+def _schemas() -> dict[str, Any]:
+    config = BotConfig.model_json_schema(mode="validation")
+    config["description"] = f"The document an author sends, at most {MAX_BODY_BYTES} bytes; fields it lacks are empty."
+    config["required"] = ["name", "file_types", "bot_image", "endpoint_name", "instance_type"]
+    for name, rule in config["properties"].items():
+        del rule["title"]
+        if name in config["required"]:
+            del rule["default"]
+            rule["minLength"] = 1
+        else:
+            rule["type"] = ["string", "null"]
+    stored = {
+        name: {key: value for key, value in rule.items() if key in ("type", "anyOf", "description")}
+        for name, rule in config["properties"].items()
+    }
+    # Accepted so that what was read can be sent back, and ignored.
+    ignored = {
+        name: {"description": "Set by the service; ignored when sent."}
+        for name in ("create_date", "update_date", "endpoints")
+    }
+    config["properties"] = {**config["properties"], **ignored}
+    stored |= {
+        name: {"type": "string", "description": "YYYY-MM-DD HH:MM:SS, UTC"} for name in ("create_date", "update_date")
+    }
+    stored["endpoints"] = {"type": "array", "items": {"$ref": "#/components/schemas/EndpointState"}}
+    return {
+        "BotConfig": config,
+        "Bot": _object(stored),
+        "BotPage": _object(
+            {"bots": {"type": "array", "items": {"$ref": "#/components/schemas/Bot"}}, "next_token": _OR_NULL}
+        ),
+        "EndpointState": _object(
+            {
+                "name": _TEXT,
+                "status": {"enum": [status.value for status in Status]},
+                "managed": {"type": "boolean", "description": "The platform made it."},
+                "outdated": {"type": "boolean", "description": "It runs something else than the bot asks for."},
+                "failure": {"anyOf": [{"type": "null"}, _object({"code": _TEXT, "message": _TEXT})]},
+                "next_attempt_at": _OR_NULL,
+                "observed_at": _OR_NULL,
+            }
+        ),
+        "Health": _object({"status": {"const": "ok"}}),
+        "Problem": {
+            **_object(
+                {
+                    "type": _TEXT,
+                    "title": _TEXT,
+                    "status": {"type": "integer"},
+                    "detail": _TEXT,
+                    "request_id": _TEXT,
+                    "errors": {"type": "array", "items": _object({"pointer": _TEXT, "detail": _TEXT})},
+                }
+            ),
+            "required": ["type", "title", "status", "detail", "request_id"],
+            "description": "RFC 9457.",
+        },
+    }
+
+
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }

@@ -1,0 +1,21 @@
+"""ANY other method of a known path: 405 with the methods that the path answers.
+
+API Gateway by itself would answer 403 "Missing Authentication Token", which says nothing of the kind.
+"""
+
+from typing import Final
+
+from shared.api import Answer, Request, operation
+from shared.errors import MethodNotAllowedError
+
+ALLOWED: Final = {
+    "/bots": ("GET", "POST"),
+    "/bots/{name}": ("GET", "PUT", "PATCH", "DELETE"),
+    "/health": ("GET",),
+}
+
+
+@operation(answers={}, raises=[MethodNotAllowedError])
+def handler(request: Request) -> Answer:
+    """Refuse the method and name those that are answered."""
+    raise MethodNotAllowedError(request.method, request.resource, ALLOWED[request.resource])

@@ -1,0 +1,16 @@
+"""Asynchronous invoke {"bot", "endpoints", "correlation_id"}: bring a bot's endpoints to what is wanted of them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from shared.endpoints.provision import provision
+from shared.endpoints.records import endpoints
+from shared.endpoints.sagemaker import sagemaker
+from shared.log import logger
+
+
+def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+    """Settle the endpoints; what SageMaker refuses stands in their records, other failures let Lambda retry."""
+    logger.set_correlation_id(event.get("correlation_id"))
+    records = provision(event["endpoints"], endpoints=endpoints(), sagemaker=sagemaker())
+    return {"endpoints": [{"name": record.name, "status": record.status.value} for record in records]}

@@ -1,0 +1,1 @@
+"""Bots: checked, kept, read and removed."""

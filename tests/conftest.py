@@ -1,0 +1,77 @@
+"""The real parts that tests run on: one OpenSearch node, a signature check before it, and the API over HTTP."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from botocore.credentials import Credentials
+
+from local.aws import CREDENTIALS, REGION
+from local.opensearch import DEFAULT_CACHE, OpenSearchNode
+from local.stack import listen, stack
+from tests.proxies import FaultProxy, SigningProxy
+from tests.support import ApiClient
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSearchNode]:
+    with OpenSearchNode(tmp_path_factory.mktemp("opensearch"), DEFAULT_CACHE) as node:
+        yield node
+
+
+@pytest.fixture(scope="session")
+def signed_opensearch(node: OpenSearchNode) -> Iterator[SigningProxy]:
+    """The node behind a check of every request's signature by botocore's signer, session token included."""
+    with SigningProxy(node.url, Credentials(*CREDENTIALS.values()), REGION) as proxy:
+        yield proxy
+        assert proxy.refused == []
+
+
+@pytest.fixture(scope="session")
+def api(signed_opensearch: SigningProxy) -> Iterator[ApiClient]:
+    """The whole API over HTTP."""
+    with stack(signed_opensearch.url, listen(0)) as running:
+        yield ApiClient(running.url, running.aws_url)
+
+
+@pytest.fixture(scope="session")
+def fault_proxy(node: OpenSearchNode) -> Iterator[FaultProxy]:
+    with FaultProxy(node.url) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="session")
+def _faulty_stack(fault_proxy: FaultProxy) -> Iterator[ApiClient]:
+    extra = {"OPENSEARCH_TIMEOUT_SECONDS": "1"}
+    with stack(fault_proxy.url, listen(0), workers=2, extra=extra) as running:
+        yield ApiClient(running.url, running.aws_url)
+
+
+@pytest.fixture
+def faulty_api(_faulty_stack: ApiClient, fault_proxy: FaultProxy) -> Iterator[ApiClient]:
+    """The API with `fault_proxy` between it and the node; a test orders the fault."""
+    fault_proxy.forward()
+    yield _faulty_stack
+    fault_proxy.forward()
+
+
+@pytest.fixture
+def configuration() -> Callable[..., dict[str, Any]]:
+    """Make a valid configuration under a name of its own; the fields given replace those of the example."""
+
+    def make(**changes: Any) -> dict[str, Any]:
+        number = next(_numbers)
+        fields = {
+            "name": f"invoice-reader-{number}",
+            "file_types": ".pdf,.tiff",
+            "bot_image": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/invoice-reader:7",
+            "endpoint_name": f"invoice-layout-{number}",
+            "endpoint_ecr_image_path": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/invoice-layout:3",
+            "instance_type": "ml.m5.large",
+        }
+        return {name: value for name, value in {**fields, **changes}.items() if value is not None}
+
+    return make

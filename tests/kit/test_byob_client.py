@@ -1,0 +1,671 @@
+"""The author's kit against a recording server: what it sends, what it says, and how it ends."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from types import ModuleType
+from typing import Any
+
+import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from typer.testing import CliRunner
+
+SCRIPT = Path(__file__).parents[2] / "byob" / "byob.py"
+INVOICE_READER = {"name": "invoice-reader", "file_types": ".pdf", "bot_image": "registry.example/invoice:1"}
+ENDPOINT = {
+    "name": "invoice-layout",
+    "status": "Failed",
+    "managed": True,
+    "outdated": False,
+    "failure": {"code": "ResourceLimitExceeded", "message": "The account may run 0 ml.m5.large."},
+    "next_attempt_at": "2026-01-05 10:20:00",
+    "observed_at": "2026-01-05 10:10:00",
+}
+SHOWN = INVOICE_READER | {"endpoints": [ENDPOINT]}
+KEYS = {
+    "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
+    "AWS_SECRET_ACCESS_KEY": "example",
+    "AWS_SESSION_TOKEN": "token/+=",
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    document: object = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    hang_up: bool = False
+
+
+@dataclass(frozen=True)
+class Seen:
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Recorder(ThreadingHTTPServer):
+    """Gives the scripted answers in turn, and keeps what it was asked."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.answers: list[Answer] = []
+        self.seen: list[Seen] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Recorder
+
+    def answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.server.seen.append(Seen(self.command, self.path, dict(self.headers), body))
+        answer = self.server.answers.pop(0)
+        if answer.hang_up:
+            self.close_connection = True
+            return
+        content = b"" if answer.document is None else json.dumps(answer.document).encode()
+        self.send_response(answer.status)
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_GET = do_PUT = do_POST = do_DELETE = answer  # noqa: N815  # http.server's names
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Quiet: the tests read `seen`."""
+
+
+@pytest.fixture
+def service() -> Iterator[Recorder]:
+    with Recorder() as server:
+        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int
+    out: str
+    err: str
+
+
+class Kit:
+    """byob.py as an author runs it: in a directory, with an environment that has nothing else of theirs."""
+
+    def __init__(self, directory: Path, url: str) -> None:
+        self.directory = directory
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(directory),
+            "BYOB_URL": url,
+            "NO_PROXY": "127.0.0.1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    def run(self, *arguments: str, stdin: bytes = b"", environment: Mapping[str, str] | None = None) -> Ended:
+        done = subprocess.run(
+            [sys.executable, str(SCRIPT), *arguments],
+            cwd=self.directory,
+            env={**self.environment, **(environment or {})},
+            input=stdin,
+            capture_output=True,
+            timeout=20,
+            check=False,
+        )
+        ended = Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
+        assert "Traceback" not in ended.err
+        return ended
+
+    def write(self, content: bytes | dict[str, Any], name: str = "bot_config.json") -> str:
+        written = content if isinstance(content, bytes) else json.dumps(content).encode()
+        (self.directory / name).write_bytes(written)
+        return name
+
+
+@pytest.fixture
+def kit(tmp_path: Path, service: Recorder) -> Kit:
+    return Kit(tmp_path, service.url)
+
+
+@pytest.fixture(scope="module")
+def byob() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("byob_client", SCRIPT)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+# --- Registering ---
+
+
+def test_without_arguments_bot_config_json_is_put_and_read_back(kit: Kit, service: Recorder) -> None:
+    kit.write(INVOICE_READER)
+    service.answers = [Answer(201, INVOICE_READER), Answer(200, SHOWN)]
+
+    ended = kit.run()
+
+    assert ended.code == 0
+    assert [(seen.method, seen.path) for seen in service.seen] == [
+        ("PUT", "/bots/invoice-reader"),
+        ("GET", "/bots/invoice-reader"),
+    ]
+    assert json.loads(service.seen[0].body) == INVOICE_READER
+    assert '"bot_image": "registry.example/invoice:1"' in ended.out
+    assert "The account may run 0 ml.m5.large." in ended.out
+    assert ended.err == "registered invoice-reader\n"
+
+
+def test_a_known_bot_is_reported_as_updated(kit: Kit, service: Recorder) -> None:
+    file = kit.write(INVOICE_READER, "invoice.json")
+    service.answers = [Answer(200, INVOICE_READER), Answer(200, SHOWN)]
+
+    ended = kit.run("register", file, "--json")
+
+    assert ended.err == "updated invoice-reader\n"
+    assert json.loads(ended.out) == SHOWN
+
+
+@pytest.mark.parametrize(
+    ("configuration", "path"),
+    [
+        ({"bot_name": "invoice-reader"}, "/bots/invoice-reader"),
+        ({"name": None, "bot_name": "invoice-reader"}, "/bots/invoice-reader"),
+        ({"name": "invoice reader%é"}, "/bots/invoice%20reader%25%C3%A9"),
+        ({"file_types": ".pdf"}, None),
+        ({"name": 7}, None),
+        ({"name": ""}, None),
+        ({"name": ".."}, None),
+        ({"name": "a/b"}, None),
+        ({"name": "\ud800"}, None),
+        (b'["invoice-reader"]', None),
+        (b"[" * 100_000, None),
+        (b'{"name": "invoice-reader", "bot_vcpu": ' + b"9" * 5000 + b"}", "/bots/invoice-reader"),
+    ],
+)
+def test_the_path_comes_from_the_name_where_it_can(
+    byob: ModuleType, kit: Kit, configuration: bytes | dict[str, Any], path: str | None
+) -> None:
+    file = kit.directory / kit.write(configuration)
+
+    assert byob.read_configuration(file) == (file.read_bytes(), path)
+
+
+@pytest.mark.parametrize(
+    ("configuration", "request_line"),
+    [
+        ({"name": "invoice reader"}, ("PUT", "/bots/invoice%20reader")),
+        ({"file_types": ".pdf"}, ("POST", "/bots")),
+    ],
+)
+def test_what_is_wrong_with_a_configuration_is_for_the_service_to_say(
+    kit: Kit, service: Recorder, configuration: dict[str, Any], request_line: tuple[str, str]
+) -> None:
+    file = kit.write(configuration)
+    service.answers = [Answer(422, {"title": "Unprocessable Content", "status": 422, "detail": "no good"})]
+
+    ended = kit.run("register", file)
+
+    assert (service.seen[0].method, service.seen[0].path) == request_line
+    assert service.seen[0].body == (kit.directory / file).read_bytes()
+    assert (ended.code, ended.out, ended.err) == (1, "", "Error: no good\n")
+
+
+def test_a_byte_order_mark_is_accepted(kit: Kit, service: Recorder) -> None:
+    file = kit.write(b"\xef\xbb\xbf" + json.dumps(INVOICE_READER).encode())
+    service.answers = [Answer(201, INVOICE_READER), Answer(200, SHOWN)]
+
+    ended = kit.run("register", file)
+
+    assert ended.code == 0
+    assert service.seen[0].body.startswith(b"{")
+
+
+def test_a_dash_reads_standard_input(kit: Kit, service: Recorder) -> None:
+    service.answers = [Answer(201, INVOICE_READER), Answer(200, SHOWN)]
+
+    ended = kit.run("register", "-", stdin=json.dumps(INVOICE_READER).encode())
+
+    assert ended.err == "registered invoice-reader\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (
+            b'{\n  "name": "invoice-reader"\n  "es_url": ""}',
+            "is not JSON: line 3, column 3: Expecting ',' delimiter",
+        ),
+        (b"", "is not JSON: line 1, column 1: Expecting value"),
+        (b'{\n"bot_image": "\xc3\xa9\xff"}', "is not UTF-8 text: line 2, column 16: invalid start byte"),
+        ("{}".encode("utf-16"), "is not UTF-8 text: line 1, column 1: invalid start byte"),
+    ],
+)
+def test_a_malformed_file_is_named_with_line_and_column(
+    byob: ModuleType, kit: Kit, content: bytes, sentence: str
+) -> None:
+    file = kit.directory / kit.write(content)
+
+    with pytest.raises(byob.Failure) as failure:
+        byob.read_configuration(file)
+
+    assert str(failure.value) == f"{file} {sentence}"
+
+
+def test_a_malformed_file_is_one_sentence(kit: Kit) -> None:
+    file = kit.write(b"{'name'}")
+
+    ended = kit.run("register", file)
+
+    sentence = "Expecting property name enclosed in double quotes"
+    assert ended == Ended(1, "", f"Error: bot_config.json is not JSON: line 1, column 2: {sentence}\n")
+
+
+def test_a_missing_file_is_named(kit: Kit) -> None:
+    ended = kit.run()
+
+    assert (ended.code, ended.err) == (1, "Error: cannot read bot_config.json: No such file or directory\n")
+
+
+# --- Showing, listing, deleting ---
+
+
+def test_list_follows_the_pages_with_its_filters(kit: Kit, service: Recorder) -> None:
+    service.answers = [
+        Answer(200, {"bots": [{"name": "one"}], "next_token": "a b+c/="}),
+        Answer(200, {"bots": [{"name": "two"}], "next_token": None}),
+    ]
+
+    ended = kit.run("--json", "list", "--prefix", "o", "--endpoint", "e p", "--file-type", ".pdf")
+
+    assert json.loads(ended.out) == [{"name": "one"}, {"name": "two"}]
+    filters = "limit=100&name_prefix=o&endpoint_name=e%20p&file_type=.pdf"
+    assert service.seen[0].path == f"/bots?{filters}"
+    assert service.seen[1].path == f"/bots?{filters}&next_token=a%20b%2Bc%2F%3D"
+
+
+def test_options_are_taken_before_and_after_the_command(kit: Kit, service: Recorder) -> None:
+    service.answers = [Answer(200, SHOWN)] * 3
+    elsewhere = {"BYOB_URL": "http://127.0.0.1:1"}
+
+    before = kit.run("--json", "--url", service.url, "show", "invoice-reader", environment=elsewhere)
+    after = kit.run("show", "invoice-reader", "--json", "--url", service.url, environment=elsewhere)
+    later_wins = kit.run("--url", "http://x", "show", "invoice-reader", "--url", service.url, "--json")
+
+    assert json.loads(before.out) == json.loads(after.out) == json.loads(later_wins.out) == SHOWN
+
+
+def test_long_values_are_whole_where_the_output_is_piped(kit: Kit, service: Recorder) -> None:
+    bot = SHOWN | {"name": "n" * 63, "bot_image": "registry.example/" + "i" * 238}
+    service.answers = [Answer(200, {"bots": [bot], "next_token": None})]
+
+    ended = kit.run("list", environment={"COLUMNS": "40"})
+
+    row = next(line for line in ended.out.splitlines() if "nnn" in line)
+    assert row.split()[0] == bot["name"]
+    assert bot["bot_image"] in row.split()
+    assert "invoice-layout: Failed" in row
+
+
+def test_an_empty_list_is_an_empty_array(kit: Kit, service: Recorder) -> None:
+    service.answers = [Answer(200, {"bots": [], "next_token": None})] * 2
+
+    assert kit.run("list", "--json").out == "[]\n"
+    assert kit.run("list") == Ended(0, "", "no bots are registered\n")
+
+
+def test_delete_without_a_terminal_requires_yes(kit: Kit, service: Recorder) -> None:
+    ended = kit.run("delete", "invoice-reader")
+
+    assert ended.code == 2
+    assert "--yes is required" in ended.err
+    assert service.seen == []
+
+
+def test_delete_with_its_endpoint(kit: Kit, service: Recorder) -> None:
+    service.answers = [Answer(204)]
+
+    ended = kit.run("delete", "invoice-reader", "--delete-endpoint", "--yes")
+
+    assert ended == Ended(0, "", "deleted invoice-reader\n")
+    assert (service.seen[0].method, service.seen[0].path) == (
+        "DELETE",
+        "/bots/invoice-reader?delete_endpoint=true",
+    )
+
+
+def test_a_delete_whose_answer_was_lost_counts_as_done(kit: Kit, service: Recorder) -> None:
+    service.answers = [Answer(0, hang_up=True), Answer(404, {"detail": "no bot named 'invoice-reader'"})]
+
+    ended = kit.run("delete", "invoice-reader", "--yes")
+
+    assert ended.code == 0
+    assert ended.err.endswith("deleted invoice-reader\n")
+
+
+def test_a_name_that_leads_elsewhere_is_not_sent(kit: Kit, service: Recorder) -> None:
+    ended = kit.run("delete", "..", "--yes", "--delete-endpoint")
+
+    assert (ended.code, ended.err) == (1, "Error: no bot can be named '..'\n")
+    assert service.seen == []
+
+
+def test_markup_and_escape_sequences_are_shown_harmless(kit: Kit, service: Recorder) -> None:
+    nasty = "[red]\x1b[2J\x9b1m\u202e:smile:\r中文"
+    bot = {"name": nasty, "bot_image": nasty, "endpoints": [ENDPOINT | {"failure": {"message": nasty}}]}
+    service.answers = [
+        Answer(200, bot),
+        Answer(200, bot),
+        Answer(200, {"bots": [bot]}),
+        Answer(409, {"detail": nasty}),
+    ]
+
+    ended = [kit.run("show", "x"), kit.run("show", "x", "--json"), kit.run("list"), kit.run("show", "x")]
+
+    assert [each.code for each in ended] == [0, 0, 0, 1]
+    for each in ended:
+        said = each.out or each.err
+        assert r"[red]\u001b[2J\u009b1m\u202e:smile:\r中文" in said
+        assert not {"\x1b", "\x9b", "\u202e", "\r"} & set(said)
+    assert json.loads(ended[1].out) == bot
+
+
+def test_json_stays_json_where_the_pipe_is_ascii(kit: Kit, service: Recorder) -> None:
+    service.answers = [Answer(200, {"bot_image": "中文é"})]
+
+    ended = kit.run("show", "x", "--json", environment={"PYTHONIOENCODING": "ascii"})
+
+    assert json.loads(ended.out) == {"bot_image": "中文é"}
+
+
+def test_a_closed_pipe_is_no_traceback(kit: Kit, service: Recorder) -> None:
+    service.answers = [Answer(200, {"bots": [{"name": "n" * 60, "bot_image": "i" * 200}] * 1000})]
+
+    piped = subprocess.run(
+        f"'{sys.executable}' '{SCRIPT}' list | head -1",
+        shell=True,
+        env=kit.environment,
+        capture_output=True,
+        timeout=20,
+        check=True,
+    )
+
+    assert piped.stderr == b""
+
+
+# --- Failing ---
+
+
+def test_a_problem_is_shown_with_a_line_for_each_error(kit: Kit, service: Recorder) -> None:
+    file = kit.write(INVOICE_READER)
+    errors = [
+        {"pointer": "/endpoint_name", "detail": "is required"},
+        {"pointer": "/a~1b", "detail": "is not known"},
+        {"pointer": "", "detail": "too many endpoints"},
+    ]
+    problem = {
+        "title": "Unprocessable Content",
+        "detail": "3 things are wrong",
+        "request_id": "r-1",
+        "errors": errors,
+    }
+    service.answers = [Answer(422, problem, {"Content-Type": "application/problem+json"})]
+
+    ended = kit.run("register", file)
+
+    assert ended.code == 1
+    assert ended.out == ""
+    assert ended.err.splitlines() == [
+        "Error: 3 things are wrong",
+        "  endpoint_name: is required",
+        "  a/b: is not known",
+        "  too many endpoints",
+    ]
+
+
+def test_the_request_id_is_shown_with_a_failure_of_the_service(kit: Kit, service: Recorder) -> None:
+    service.answers = [Answer(500, {"detail": "something went wrong", "request_id": "r-1"})]
+
+    ended = kit.run("show", "invoice-reader")
+
+    assert ended.err.splitlines() == ["Error: something went wrong", "  request id: r-1"]
+
+
+def test_a_gateway_that_forbids_brings_the_hint_to_sign(kit: Kit, service: Recorder) -> None:
+    service.answers = [Answer(403, {"message": "Forbidden"}), Answer(403, {"Message": "Not for you"})]
+
+    unsigned = kit.run("list")
+    signed = kit.run("list", "--sign", "--region", "eu-west-1", environment=KEYS)
+
+    assert unsigned.code == signed.code == 1
+    assert unsigned.err.startswith("Error: Forbidden\n")
+    assert "try --sign" in unsigned.err
+    assert signed.err.startswith("Error: Not for you\n")
+    assert "signed with your AWS credentials" in signed.err
+
+
+def test_retry_after_is_waited_for_and_said(kit: Kit, service: Recorder) -> None:
+    service.answers = [Answer(503, {"detail": "busy"}, {"Retry-After": "1"}), Answer(200, SHOWN)]
+
+    ended = kit.run("show", "invoice-reader", "--json")
+
+    assert ended == Ended(0, ended.out, "the service answered 503; trying again in 1 s\n")
+    assert json.loads(ended.out) == SHOWN
+
+
+def test_a_pause_that_is_too_long_is_left_to_the_author(kit: Kit, service: Recorder) -> None:
+    service.answers = [Answer(503, {"detail": "the registry is away"}, {"Retry-After": "3600"})]
+
+    ended = kit.run("show", "invoice-reader")
+
+    assert ended.code == 1
+    assert ended.err.splitlines() == [
+        "Error: the registry is away",
+        "  the service asks to try again in 3600 s",
+    ]
+
+
+def test_a_lost_connection_is_tried_again(kit: Kit, service: Recorder) -> None:
+    file = kit.write(INVOICE_READER)
+    service.answers = [Answer(0, hang_up=True), Answer(201, INVOICE_READER), Answer(200, SHOWN)]
+
+    ended = kit.run("register", file)
+
+    assert ended.code == 0
+    assert ended.err == "the connection was lost; trying again at once\nregistered invoice-reader\n"
+
+
+def test_nobody_at_the_address_is_one_sentence(kit: Kit) -> None:
+    ended = kit.run("list", environment={"BYOB_URL": "http://127.0.0.1:1"})
+
+    assert ended.code == 1
+    why = "cannot reach http://127.0.0.1:1 (Connection refused)"
+    assert ended.err == f"Error: {why}: say where the service is with --url or BYOB_URL\n"
+
+
+def test_a_redirect_is_not_followed(kit: Kit, service: Recorder) -> None:
+    file = kit.write(INVOICE_READER)
+    service.answers = [Answer(301, headers={"Location": "https://elsewhere.example/"})]
+
+    ended = kit.run("register", file)
+
+    assert ended.code == 1
+    assert "moved to https://elsewhere.example/" in ended.err
+
+
+def test_another_kind_of_server_is_recognised(kit: Kit, service: Recorder) -> None:
+    service.answers = [Answer(200, "<html>")]
+
+    ended = kit.run("list")
+
+    assert ended.code == 1
+    assert "not as Bring Your Own Bot does" in ended.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("lst",),
+        ("show",),
+        ("list", "--nope"),
+        ("list", "--url", "localhost:3000"),
+        ("list", "--url", "http://["),
+    ],
+)
+def test_wrong_usage_ends_with_2(byob: ModuleType, arguments: tuple[str, ...]) -> None:
+    assert CliRunner().invoke(byob.app, arguments).exit_code == 2
+
+
+@pytest.mark.parametrize("command", [(), ("register",), ("show",), ("list",), ("delete",)])
+def test_help_shows_an_example(byob: ModuleType, command: tuple[str, ...]) -> None:
+    ended = CliRunner().invoke(byob.app, [*command, "--help"])
+
+    assert ended.exit_code == 0
+    assert f"\n    python3 byob.py {' '.join(command)}".rstrip() in ended.stdout
+    assert "--json" in ended.stdout
+
+
+# --- Signing ---
+
+
+@pytest.mark.parametrize(
+    ("host", "region"),
+    [
+        ("abc123.execute-api.eu-west-1.amazonaws.com", "eu-west-1"),
+        ("abc123.execute-api.cn-northwest-1.amazonaws.com.cn", "cn-northwest-1"),
+        ("abc123-vpce-0a1b.execute-api.us-gov-west-1.amazonaws.com", "us-gov-west-1"),
+        ("vpce-0a1b-c2d3.execute-api.us-east-1.vpce.amazonaws.com", "us-east-1"),
+        ("vpce-0a1b-c2d3.execute-api.cn-north-1.vpce.amazonaws.com.cn", "cn-north-1"),
+        ("127.0.0.1", None),
+        ("bots.example.com", None),
+        ("execute-api.eu-west-1.amazonaws.com.example.com", None),
+        ("abc123.execute-api.eu-west-1.amazonawsxcom", None),
+        ("search-bots.eu-west-1.es.amazonaws.com", None),
+    ],
+)
+def test_a_host_of_api_gateway_tells_the_region(byob: ModuleType, host: str, region: str | None) -> None:
+    assert byob.region_of(host) == region
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    """An environment with credentials, a profile `reading`, and no region."""
+    (tmp_path / "config").write_text("[profile reading]\nregion = eu-south-1\n")
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    return monkeypatch
+
+
+@pytest.mark.parametrize(
+    ("in_host", "options", "environment", "region"),
+    [
+        ("eu-north-1", {"region": "eu-west-1"}, {"AWS_REGION": "eu-west-2"}, "eu-north-1"),
+        (None, {"region": "eu-west-1"}, {"AWS_REGION": "eu-west-2"}, "eu-west-1"),
+        (None, {}, {"AWS_REGION": "eu-west-2", "AWS_DEFAULT_REGION": "eu-west-3"}, "eu-west-2"),
+        (None, {}, {"AWS_DEFAULT_REGION": "eu-west-3"}, "eu-west-3"),
+        (None, {}, {"AWS_PROFILE": "reading"}, "eu-south-1"),
+    ],
+)
+def test_the_region_is_looked_for_as_the_aws_tools_do(  # noqa: PLR0917  # fixtures and parameters
+    byob: ModuleType,
+    aws: pytest.MonkeyPatch,
+    in_host: str | None,
+    options: dict[str, str],
+    environment: dict[str, str],
+    region: str,
+) -> None:
+    for name, value in environment.items():
+        aws.setenv(name, value)
+
+    signer = byob.signer(in_host, byob.Options(**options))
+
+    assert (signer.region, signer.service) == (region, "execute-api")
+
+
+def test_signatures_are_those_of_botocore(kit: Kit, service: Recorder) -> None:
+    file = kit.write(INVOICE_READER | {"name": "invoice reader"})
+    service.answers = [Answer(201, INVOICE_READER), Answer(200, SHOWN), Answer(200, {"bots": []})]
+    environment = KEYS | {"AWS_REGION": "eu-west-2"}
+
+    registered = kit.run("register", file, "--sign", environment=environment)
+    listed = kit.run("list", "--prefix", "a b+c/~=&é", "--sign", environment=environment)
+
+    assert (registered.code, listed.code) == (0, 0)
+    assert len(service.seen) == 3
+    for seen in service.seen:
+        assert seen.headers["x-amz-security-token"] == KEYS["AWS_SESSION_TOKEN"]
+        assert seen.headers["Authorization"] == signed_by_botocore(seen, "eu-west-2")
+
+
+def signed_by_botocore(seen: Seen, region: str) -> str:
+    """The Authorization that botocore gives the same request at the same moment, over the same headers."""
+    authorization = seen.headers["Authorization"].replace(",", "").split()
+    names = next(part for part in authorization if part.startswith("SignedHeaders="))
+    headers = {name.lower(): value for name, value in seen.headers.items()}
+    signed = {name: headers[name] for name in names.removeprefix("SignedHeaders=").split(";")}
+    request = AWSRequest(seen.method, f"http://{signed['host']}{seen.path}", headers=signed, data=seen.body)
+    request.context["timestamp"] = signed["x-amz-date"]
+    signer = SigV4Auth(
+        Credentials(KEYS["AWS_ACCESS_KEY_ID"], KEYS["AWS_SECRET_ACCESS_KEY"], KEYS["AWS_SESSION_TOKEN"]),
+        "execute-api",
+        region,
+    )
+    signature = signer.signature(signer.string_to_sign(request, signer.canonical_request(request)), request)
+    return f"AWS4-HMAC-SHA256 Credential={signer.scope(request)}, {names}, Signature={signature}"
+
+
+def test_a_local_service_is_not_signed_for(kit: Kit, service: Recorder) -> None:
+    service.answers = [Answer(200, {"bots": []})]
+
+    kit.run("list", environment=KEYS | {"AWS_REGION": "eu-west-1"})
+
+    assert "Authorization" not in service.seen[0].headers
+
+
+def test_an_execute_api_host_wants_credentials_unasked(kit: Kit) -> None:
+    ended = kit.run("list", "--url", "https://abc123.execute-api.eu-west-1.amazonaws.com/prod")
+
+    assert ended.code == 1
+    assert ended.err.startswith("Error: no AWS credentials to sign with")
+
+
+def test_what_signing_lacks_is_one_sentence(kit: Kit) -> None:
+    no_region = kit.run("list", "--sign", environment=KEYS)
+    no_profile = kit.run("list", "--sign", "--profile", "nobody")
+
+    assert no_region.err == "Error: no AWS region to sign for: name one (--region, AWS_REGION)\n"
+    assert no_profile.err == "Error: cannot sign: The config profile (nobody) could not be found\n"
+
+
+def test_botocore_is_loaded_for_signing_only(kit: Kit, service: Recorder) -> None:
+    service.answers = [Answer(200, {"bots": []})]
+
+    ended = kit.run("list", environment={"PYTHONPROFILEIMPORTTIME": "1"})
+
+    assert ended.code == 0
+    assert "urllib3" in ended.err
+    assert "botocore" not in ended.err

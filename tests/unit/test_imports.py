@@ -1,0 +1,40 @@
+"""What each handler loads decides how long its first caller waits."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from local.template import ROOT, functions
+
+# Powertools looks at the bare package botocore for its version; what costs is its client.
+HEAVY = {"pydantic", "boto3", "botocore.client"}
+ALLOWED = {
+    "create_bot": HEAVY,
+    "update_bot": HEAVY,
+    "delete_bot": {"boto3", "botocore.client"},
+    "provision_endpoint": {"boto3", "botocore.client"},
+    "get_bot": set(),
+    "list_bots": set(),
+    "health": set(),
+    "method_not_allowed": set(),
+}
+NEVER = {"jgo", "moto", "starlette", "local", "rich", "typer", "grpc"}
+
+
+@pytest.mark.parametrize("handler", sorted(ALLOWED))
+def test_a_handler_loads_what_it_needs_and_no_more(handler: str) -> None:
+    script = f"import handlers.{handler}, json, sys; print(json.dumps(sorted(sys.modules)))"
+
+    run = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT / "src", env={"PATH": ""}, capture_output=True, check=True
+    )
+
+    loaded = set(json.loads(run.stdout))
+    assert loaded & HEAVY == ALLOWED[handler]
+    assert not loaded & NEVER
+
+
+def test_every_handler_is_decided_on() -> None:
+    assert {function.handler.split(".")[1] for function in functions().values()} == ALLOWED.keys()

@@ -18,7 +18,7 @@ $(VENV)/.installed: src/requirements.txt requirements-dev.txt
 	@[ -x $(VENV)/bin/python ] || { echo "making $(VENV)"; $(PYTHON) -m venv $(VENV); }
 	@echo "installing Python packages (about a minute, once)"
 	@$(VENV)/bin/python -m pip install --disable-pip-version-check --require-hashes --progress-bar on \
-		-r src/requirements.txt -r requirements-dev.txt | grep --line-buffered -E '^(Collecting|Installing|Successfully)' | cut -c1-100
+		-r src/requirements.txt -r requirements-dev.txt | awk '/^(Collecting|Installing|Successfully)/ {print substr($$0, 1, 100); fflush()}'
 	@touch $@
 
 .PHONY: setup

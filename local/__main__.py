@@ -16,6 +16,7 @@ import requests
 import typer
 
 from local import openapi, template
+from local.aws import CREDENTIALS
 from local.demo import demonstrate
 from local.opensearch import DEFAULT_CACHE, NodeError, OpenSearchNode
 from local.stack import PortInUseError, listen, stack
@@ -32,7 +33,7 @@ def run(port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.
     with (
         listen(port) as listener,
         _registry(DATA / "opensearch") as opensearch_url,
-        stack(opensearch_url, listener) as running,
+        stack(opensearch_url, listener, extra=_for_own_opensearch()) as running,
     ):
         _wait_until_ready(running.url)
         print(f"ready: {running.url}", flush=True)
@@ -47,7 +48,9 @@ def demo() -> None:
         with (
             listen(0) as listener,
             _registry(data) as opensearch_url,
-            stack(opensearch_url, listener, workers=2, extra=_own_index()) as running,
+            stack(
+                opensearch_url, listener, workers=2, extra={**_for_own_opensearch(), "INDEX_PREFIX": "byob-demo"}
+            ) as running,
         ):
             _wait_until_ready(running.url)
             demonstrate(running.url)
@@ -74,9 +77,14 @@ def _registry(data: Path) -> Iterator[str]:
         yield node.url
 
 
-def _own_index() -> dict[str, str]:
-    """Keep a demonstration on the user's own OpenSearch apart from their bots."""
-    return {"INDEX_PREFIX": f"byob-demo-{os.getpid()}"} if os.environ.get("OPENSEARCH_URL") else {}
+def _for_own_opensearch() -> dict[str, str]:
+    """Sign for the user's own OpenSearch with the keys and the region that they have set, if they have."""
+    if not os.environ.get("OPENSEARCH_URL"):
+        return {}
+    region = {name: os.environ[name] for name in ("AWS_REGION",) if name in os.environ}
+    if "AWS_ACCESS_KEY_ID" not in os.environ:
+        return region
+    return region | {name: os.environ.get(name, "") for name in CREDENTIALS}
 
 
 def _wait_until_ready(api_url: str) -> None:

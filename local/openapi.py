@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from local import template
 from shared.api import MAX_BODY_BYTES, Operation
-from shared.bots.config import BotConfig
+from shared.bots.config import MIN_MEMORY_MIB, MIN_VCPUS, READ_ONLY_FIELDS, BotConfig
 from shared.bots.fields import NAME_PATTERN, NAME_RULE
 from shared.bots.page import DEFAULT_LIMIT, FILTER_MAX_LENGTH, MAX_LIMIT
 from shared.endpoints.record import Status
@@ -46,6 +46,7 @@ _PARAMETERS: Final[dict[str, Any]] = {
         "schema": {"type": "boolean", "default": False},
     },
 }
+_MINIMA: Final = {"bot_vcpu": MIN_VCPUS, "bot_mem": MIN_MEMORY_MIB}
 _PRECONDITIONS: Final = {
     "GET": ["If-None-Match"],
     "PUT": ["If-Match", "If-None-Match"],
@@ -140,33 +141,10 @@ def _responses(promised: Operation, *, method: str) -> dict[str, Any]:
 
 
 def _schemas() -> dict[str, Any]:
-    config = BotConfig.model_json_schema(mode="validation")
-    config["description"] = f"The document an author sends, at most {MAX_BODY_BYTES} bytes; fields it lacks are empty."
-    config["required"] = ["name", "file_types", "bot_image", "endpoint_name", "instance_type"]
-    for name, rule in config["properties"].items():
-        del rule["title"]
-        if name in config["required"]:
-            del rule["default"]
-            rule["minLength"] = 1
-        else:
-            rule["type"] = ["string", "null"]
-    stored = {
-        name: {key: value for key, value in rule.items() if key in ("type", "anyOf", "description")}
-        for name, rule in config["properties"].items()
-    }
-    # Accepted so that what was read can be sent back, and ignored.
-    ignored = {
-        name: {"description": "Set by the service; ignored when sent."}
-        for name in ("create_date", "update_date", "endpoints")
-    }
-    config["properties"] = {**config["properties"], **ignored}
-    stored |= {
-        name: {"type": "string", "description": "YYYY-MM-DD HH:MM:SS, UTC"} for name in ("create_date", "update_date")
-    }
-    stored["endpoints"] = {"type": "array", "items": {"$ref": "#/components/schemas/EndpointState"}}
+    sent = BotConfig.model_json_schema(mode="validation")
     return {
-        "BotConfig": config,
-        "Bot": _object(stored),
+        "BotConfig": _sent(sent),
+        "Bot": _stored(sent["properties"]),
         "BotPage": _object(
             {"bots": {"type": "array", "items": {"$ref": "#/components/schemas/Bot"}}, "next_token": _OR_NULL}
         ),
@@ -197,6 +175,44 @@ def _schemas() -> dict[str, Any]:
             "description": "RFC 9457.",
         },
     }
+
+
+def _sent(model: dict[str, Any]) -> dict[str, Any]:
+    """Say of the model what its checks, which JSON Schema cannot see, take and refuse."""
+    required = ["name", "file_types", "bot_image", "endpoint_name", "instance_type"]
+    properties: dict[str, Any] = {}
+    for name, rule in model["properties"].items():
+        kept = {key: value for key, value in rule.items() if key not in ("title", "default", "type", "anyOf")}
+        if name in _MINIMA:
+            number = {"type": "integer", "minimum": _MINIMA[name], "maximum": 2**31 - 1}
+            properties[name] = {**kept, "anyOf": [number, {"type": ["string", "null"]}]}
+        elif name == "file_types":
+            properties[name] = {**kept, "type": ["string", "array"], "minLength": 1, "minItems": 1, "items": _TEXT}
+        elif name in required:
+            properties[name] = {**kept, "type": "string", "minLength": 1}
+        else:
+            properties[name] = {**kept, "type": ["string", "null"]}
+    for name in sorted(READ_ONLY_FIELDS):
+        properties[name] = {"description": "Set by the service; ignored when sent."}
+    return {
+        "type": "object",
+        "description": f"The document an author sends, at most {MAX_BODY_BYTES} bytes; bot_name is read as name.",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": False,
+    }
+
+
+def _stored(fields: dict[str, Any]) -> dict[str, Any]:
+    """Say how a bot is shown: all fields, "" where one is empty."""
+    shown: dict[str, Any] = {
+        name: {"type": ["integer", "string"] if name in _MINIMA else "string", "description": rule["description"]}
+        for name, rule in fields.items()
+    }
+    for name in ("create_date", "update_date"):
+        shown[name] = {"type": "string", "description": "YYYY-MM-DD HH:MM:SS, UTC"}
+    shown["endpoints"] = {"type": "array", "items": {"$ref": "#/components/schemas/EndpointState"}}
+    return _object(shown)
 
 
 def _object(properties: dict[str, Any]) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def static_credentials() -> Credentials | None:
     access_key, secret_key = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
     if not access_key or not secret_key:
         return None
-    return Credentials(access_key, secret_key, os.environ.get("AWS_SESSION_TOKEN"))
+    return Credentials(access_key, secret_key, os.environ.get("AWS_SESSION_TOKEN") or None)
 
 
 def _required(*names: str) -> list[str]:

@@ -1,0 +1,153 @@
+"""`python -m local run`, as a person meets it: starts, stops, leaves nothing behind, keeps the bots."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from local.template import ROOT
+from tests.support import ApiClient, eventually
+
+Make = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of the tree, so that its source may be edited and its data is its own."""
+    for part in ("src", "local", "byob", "docs", "template.yaml", "pyproject.toml"):
+        source = ROOT / part
+        if source.is_dir():
+            shutil.copytree(source, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, tmp_path / part)
+    return tmp_path
+
+
+@contextmanager
+def running(checkout: Path, *, port: int = 0, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "local", "run", "--port", str(port)],
+        cwd=checkout,
+        env={**os.environ, "PYTHONPATH": f"{checkout}/src:{checkout}", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def ready(process: subprocess.Popen[str]) -> ApiClient:
+    assert process.stdout
+    line = process.stdout.readline()
+    match = re.fullmatch(r"ready: (http://127\.0\.0\.1:\d+)\n", line)
+    assert match, line
+    return ApiClient(match[1])
+
+
+def family(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def all_gone(children: list[psutil.Process]) -> None:
+    gone, alive = psutil.wait_procs(children, timeout=20)
+    assert alive == []
+    assert len(gone) == len(children) > 0
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_in_order_and_the_bots_survive_a_restart(checkout: Path, configuration: Make, how: int) -> None:
+    invoice_reader = configuration()
+    with running(checkout) as process:
+        api = ready(process)
+        created = api.register(invoice_reader)
+        children = family(process)
+
+        process.send_signal(how)
+
+        assert process.wait(20) == 0
+        assert process.stderr
+        assert process.stderr.read() == ""
+        all_gone(children)
+    with running(checkout) as process:
+        read = ready(process)("GET", f"/bots/{invoice_reader['name']}")
+        assert read.json["create_date"] == created.json["create_date"]
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_nothing_is_left_when_it_is_stopped_while_starting(checkout: Path, how: int) -> None:
+    with running(checkout) as process:
+        children = eventually(lambda: family(process), lambda seen: any("java" in child.name() for child in seen))
+
+        process.send_signal(how)
+
+        process.wait(20)
+        all_gone(children)
+
+
+def test_nothing_is_left_when_it_is_killed_while_serving(checkout: Path) -> None:
+    with running(checkout) as process:
+        ready(process)
+        children = family(process)
+        assert len(children) > 4
+
+        process.kill()
+
+        all_gone(children)
+
+
+def test_a_port_in_use_is_one_sentence(checkout: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with running(checkout, port=port) as process:
+            _, told = process.communicate(timeout=20)
+
+    assert process.returncode == 1
+    assert told == f"error: port {port} is in use; stop what listens there, or choose another one with PORT=…\n"
+
+
+def test_an_own_opensearch_wins_and_no_node_is_started(checkout: Path, node: Any, configuration: Make) -> None:
+    with running(checkout, OPENSEARCH_URL=node.url) as process:
+        api = ready(process)
+        api.register(configuration())
+        assert not any("java" in child.name() for child in family(process))
+
+
+def test_an_edit_of_the_source_is_picked_up_by_the_next_request(checkout: Path) -> None:
+    with running(checkout) as process:
+        api = ready(process)
+        before = api("GET", "/health").json
+        health = checkout / "src" / "handlers" / "health.py"
+        health.write_text(health.read_text().replace('"ok"', '"edited"'))
+
+        after = api("GET", "/health").json
+
+    assert (before, after) == ({"status": "ok"}, {"status": "edited"})
+
+
+def test_swagger_ui_and_its_document_are_served(checkout: Path) -> None:
+    with running(checkout) as process:
+        api = ready(process)
+        page = api("GET", "/docs").body.decode()
+        assets = re.findall(r'(?:src|href)="(/docs/[^"]+)"', page)
+
+        assert len(assets) == 2
+        assert [api("GET", asset).status for asset in assets] == [200, 200]
+        assert api("GET", "/openapi.json").json == json.loads((checkout / "docs" / "openapi.json").read_text())

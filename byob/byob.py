@@ -9,7 +9,9 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -23,6 +25,7 @@ try:
     from rich import box
     from rich.console import Console
     from rich.highlighter import JSONHighlighter
+    from rich.live import Live
     from rich.prompt import Confirm
     from rich.table import Table
     from rich.text import Text
@@ -36,13 +39,20 @@ DEFAULT_FILE = Path("bot_config.json")
 TIMEOUT_SECONDS = (5, 30)  # to connect, to read: the service answers within API Gateway's 29 s or not at all
 RETRIES = 4
 LONGEST_PAUSE_SECONDS = 30
+LOOK_AGAIN_SECONDS = (0.5, 5.0)  # while waiting for endpoints: from, to
+WAIT_SECONDS = 1800
 PAGE_SIZE = 100  # the most that the service gives at once
 UNCUT_WIDTH = 10_000  # columns for output that is piped, where the next program wants whole values
 
 # Private APIs also go by the names of a VPC endpoint: <api>-<vpce>.execute-api.… and ….vpce.amazonaws.com.
 EXECUTE_API_HOST = re.compile(r"(?:.+\.)?execute-api\.([a-z0-9-]+)\.(?:vpce\.)?amazonaws\.com(?:\.cn)?")
 
+# What SageMaker calls an endpoint's state: at work, and done. The service adds Missing and Unknown.
+AT_WORK = {"Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"}
+DONE = {"InService", "Failed", "OutOfService", "UpdateRollbackFailed"}
+
 Bot = dict[str, Any]
+Endpoint = Mapping[str, Any]
 Command = TypeVar("Command", bound=Callable[..., None])
 
 
@@ -85,8 +95,8 @@ class Options:
 class PatientRetry(Retry):
     """urllib3's Retry that says what it waits for, and gives up where waiting is no use.
 
-    Every call of the kit may be repeated: PUT, GET and DELETE are idempotent, and POST /bots answers 200 to
-    the same configuration again.
+    Every call of the kit may be repeated: PUT, GET and DELETE are idempotent, POST /bots answers 200 to the same
+    configuration again, and a second deploy finds what the first has begun.
     """
 
     def increment(self, *args: Any, **details: Any) -> "PatientRetry":
@@ -177,9 +187,21 @@ class Service:
         self.session.mount("https://", HTTPAdapter(max_retries=retry))
 
     def call(
-        self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: bytes | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        etag: str | None = None,
     ) -> requests.Response:
-        """Send one request and give its answer, which is a success: all else is raised as a Failure."""
+        """Send one request and give its answer, which is a success: all else is raised as a Failure.
+
+        With the `etag` of what the caller has, the answer may be 304: it is still so.
+        """
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        if etag:
+            headers["If-None-Match"] = etag
         # Not `params=`: it sends a space as "+", which requests-aws4auth signs wrongly.
         address = self.url + path + (f"?{urlencode(query, quote_via=quote)}" if query else "")
         try:
@@ -187,7 +209,7 @@ class Service:
                 method,
                 address,
                 data=body,
-                headers={"Content-Type": "application/json"} if body is not None else None,
+                headers=headers,
                 timeout=TIMEOUT_SECONDS,
                 allow_redirects=False,  # a redirected PUT may go on as a GET, and look like a success
             )
@@ -201,7 +223,7 @@ class Service:
             raise Failure(f"the call to {self.url} failed: {error}") from error
         if method == "DELETE" and response.status_code == 404 and lost_attempt(response):
             return response  # the attempt whose answer was lost has deleted it
-        if not 200 <= response.status_code < 300:
+        if not (200 <= response.status_code < 300 or (etag and response.status_code == 304)):
             raise refusal(response)
         return response
 
@@ -219,15 +241,15 @@ class Service:
         """Fetch a bot: its configuration, dates and endpoints."""
         return self.data(self.call("GET", path_of_existing(name)))
 
-    def bots(self, filters: Mapping[str, str | None]) -> list[Bot]:
-        """Fetch all bots that match, page by page."""
+    def all(self, subject: str, filters: Mapping[str, str | None]) -> list[dict[str, Any]]:
+        """Fetch all "bots" or "endpoints" that match, page by page."""
         query = {"limit": str(PAGE_SIZE)} | {key: value for key, value in filters.items() if value}
-        bots: list[Bot] = []
+        found: list[dict[str, Any]] = []
         while True:
-            page = self.data(self.call("GET", "/bots", query=query))
-            bots += page.get("bots") or []
+            page = self.data(self.call("GET", f"/{subject}", query=query))
+            found += page.get(subject) or []
             if not page.get("next_token"):
-                return bots
+                return found
             query["next_token"] = page["next_token"]
 
 
@@ -252,6 +274,11 @@ def root_of(error: BaseException) -> str:
     return (isinstance(error, OSError) and error.strerror) or str(error)
 
 
+def field_at(pointer: object) -> str:
+    """Name the field of the configuration that a JSON pointer (RFC 6901) leads to; "" for all of it."""
+    return str(pointer or "").removeprefix("#").removeprefix("/").replace("~1", "/").replace("~0", "~")
+
+
 def refusal(response: requests.Response) -> Failure:
     """Word what the service (problem+json, RFC 9457) or API Gateway before it ({"message": …}) says."""
     try:
@@ -269,8 +296,7 @@ def refusal(response: requests.Response) -> Failure:
     for error in problem.get("errors") or []:
         if not isinstance(error, dict):
             continue
-        field = str(error.get("pointer") or "").removeprefix("#").removeprefix("/")
-        field = field.replace("~1", "/").replace("~0", "~")
+        field = field_at(error.get("pointer"))
         more.append(f"{field}: {error.get('detail')}" if field else str(error.get("detail")))
     if response.is_redirect:
         more.append(f"the address has moved to {response.headers['Location']}: check --url or BYOB_URL")
@@ -343,20 +369,64 @@ def print_json(document: object) -> None:
     stdout().print(text, soft_wrap=True)
 
 
-def print_table(headings: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
-    """Print rows of values that may hold anything; an empty one shows as a dash."""
-    # A pipe gets rows alone: rules and blank lines are for eyes.
-    table = Table(box=box.SIMPLE_HEAD if sys.stdout.isatty() else None, pad_edge=False)
+def table_of(headings: Iterable[str], rows: Iterable[Iterable[object]], *, ruled: bool) -> Table:
+    """Arrange rows of values that may hold anything; an empty one shows as a dash."""
+    table = Table(box=box.SIMPLE_HEAD if ruled else None, pad_edge=False)
     for heading in headings:
         table.add_column(heading, overflow="fold")
     for row in rows:
         table.add_row(*(Text(harmless(str(cell or "-"))) for cell in row))
-    stdout().print(table)
+    return table
 
 
-def status_of(endpoint: Mapping[str, Any]) -> str:
-    """Word an endpoint's state."""
+def print_table(headings: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+    """Print rows under their headings."""
+    # A pipe gets rows alone: rules and blank lines are for eyes.
+    stdout().print(table_of(headings, rows, ruled=sys.stdout.isatty()))
+
+
+def print_list(
+    items: list[dict[str, Any]], none: str, print_items: Callable[[list[Any]], None], options: Options
+) -> None:
+    """Print all items, as an array or as a table; say in words that there are none."""
+    if options.json:
+        print_json(items)
+    elif not items:
+        say(none)
+    else:
+        print_items(items)
+
+
+def status_of(endpoint: Endpoint) -> str:
+    """Word an endpoint's status."""
     return f"{endpoint.get('status') or 'unknown'}{' (outdated)' if endpoint.get('outdated') else ''}"
+
+
+def managed_by_service(endpoint: Endpoint) -> str:
+    """Word whether the service made the endpoint."""
+    return "yes" if endpoint.get("managed") else "no"
+
+
+def failure_of(endpoint: Endpoint) -> str | None:
+    """Give the sentence on why the last attempt came to nothing; None where it did not."""
+    failure = endpoint.get("failure")
+    return failure and (failure.get("message") or failure.get("code") or "no reason is known")
+
+
+def state_of(endpoint: Endpoint) -> str:
+    """Word all that there is to know of how an endpoint is getting on."""
+    state, failure, next_attempt = status_of(endpoint), failure_of(endpoint), endpoint.get("next_attempt_at")
+    if failure:
+        state += f": {failure}"
+    # While SageMaker is at work, the next attempt is the one that is under way.
+    if next_attempt and endpoint.get("status") not in AT_WORK:
+        state += f"; next attempt at {next_attempt}"
+    return state
+
+
+def endpoints_in(document: Mapping[str, Any]) -> list[Endpoint]:
+    """Give the endpoints of a bot or of a plan."""
+    return document.get("endpoints") or []
 
 
 def print_bot(bot: Bot, options: Options) -> None:
@@ -365,27 +435,132 @@ def print_bot(bot: Bot, options: Options) -> None:
         print_json(bot)
         return
     print_json({field: value for field, value in bot.items() if field != "endpoints"})
-    endpoints = bot.get("endpoints") or []
-    if not endpoints:
-        return
-    rows = []
-    for endpoint in endpoints:
-        failure = endpoint.get("failure") or {}
-        said = failure.get("message") or failure.get("code")
-        managed = "yes" if endpoint.get("managed") else "no"
-        pause_ends = endpoint.get("next_attempt_at")
-        rows.append((endpoint.get("name"), status_of(endpoint), managed, said, pause_ends))
-    print_table(("Endpoint", "Status", "Managed", "Failure", "Next attempt"), rows)
+    rows = [
+        (each.get("name"), status_of(each), managed_by_service(each), failure_of(each), each.get("next_attempt_at"))
+        for each in endpoints_in(bot)
+    ]
+    if rows:
+        print_table(("Endpoint", "Status", "Managed", "Failure", "Next attempt"), rows)
 
 
 def print_bots(bots: Iterable[Bot]) -> None:
     """Print one row a bot."""
     rows = []
     for bot in bots:
-        states = (f"{each.get('name')}: {status_of(each)}" for each in bot.get("endpoints") or [])
+        states = (f"{each.get('name')}: {status_of(each)}" for each in endpoints_in(bot))
         fields = (bot.get(field) for field in ("name", "file_types", "bot_image"))
         rows.append((*fields, ", ".join(states), bot.get("update_date")))
     print_table(("Name", "File types", "Image", "Endpoints", "Updated"), rows)
+
+
+def print_endpoints(endpoints: Iterable[Endpoint]) -> None:
+    """Print one row an endpoint."""
+    rows = []
+    for each in endpoints:
+        state = (each.get("name"), status_of(each), managed_by_service(each), each.get("since"))
+        bots = ", ".join(map(str, each.get("bots") or [])) or "unused"
+        rows.append((*state, each.get("instance_type"), bots, failure_of(each)))
+    print_table(("Endpoint", "Status", "Managed", "Since", "Instance type", "Bots", "Failure"), rows)
+
+
+def result_of(check: Mapping[str, Any]) -> str:
+    """Word what a check found."""
+    ok = check.get("ok")
+    return "could not be checked" if ok is None else "ok" if ok else "wrong"
+
+
+def print_plan(plan: Mapping[str, Any], options: Options) -> None:
+    """Print what is done to each endpoint and, where it was only asked, what the checks found.
+
+    Raise a Failure where one found something wrong; what could not be checked is no failure.
+    """
+    checks = plan.get("checks") or []
+    if options.json:
+        print_json(plan)
+    else:
+        rows = ([each.get(key) for key in ("name", "action", "detail")] for each in endpoints_in(plan))
+        print_table(("Endpoint", "Action", "Detail"), rows)
+        if checks:
+            rows = ([field_at(each.get("subject")), result_of(each), each.get("detail")] for each in checks)
+            print_table(("Check", "Result", "Detail"), rows)
+    wrong = [each for each in checks if each.get("ok") is False]
+    if wrong:
+        lines = (f"{field_at(each.get('subject'))}: {each.get('detail')}" for each in wrong)
+        raise Failure(f"{len(wrong)} of {len(checks)} checks found something wrong", *lines)
+
+
+# --- Waiting ------------------------------------------------------------------------------------------------
+
+
+def is_moving(endpoint: Endpoint, due: Collection[str] = ()) -> bool:
+    """Tell whether an endpoint's state will change by itself; `due`: those that a deploy is to change."""
+    status = endpoint.get("status")
+    if status in AT_WORK:
+        return True
+    if endpoint.get("failure"):
+        return bool(endpoint.get("next_attempt_at"))
+    if endpoint.get("managed") and (status == "Failed" or endpoint.get("name") in due):
+        # Nothing is said against it, so the work on it has yet to begin: a failure forgotten is an endpoint made anew.
+        return status != "InService" or bool(endpoint.get("outdated"))
+    return status not in DONE
+
+
+def pause_after(pause: float, *, changed: bool) -> float:
+    """Give the seconds until the next look: few after a change, growing while there is none."""
+    shortest, longest = LOOK_AGAIN_SECONDS
+    return shortest if changed else min(pause * 1.5, longest)
+
+
+def settled_bot(service: Service, name: str, *, timeout_seconds: int, due: Collection[str]) -> Bot:
+    """Fetch a bot again and again until its endpoints have settled or the time is up, telling each change."""
+    path = path_of_existing(name)
+    started = time.monotonic()
+    bot: Bot = {}
+    states: dict[str, str] = {}
+    etag, pause = None, 0.0
+
+    def display() -> Table:
+        table = table_of(("Endpoint", "State"), states.items(), ruled=True)
+        table.caption = f"waiting, {time.monotonic() - started:.0f} s of {timeout_seconds} s; Ctrl-C leaves"
+        return table
+
+    console = Console(stderr=True)
+    watched = sys.stderr.isatty() and not console.is_dumb_terminal
+    with Live(get_renderable=display, console=console, transient=True) if watched else nullcontext():
+        while True:
+            response, before = service.call("GET", path, etag=etag), states
+            if response.status_code != requests.codes.not_modified:
+                bot, etag = service.data(response), response.headers.get("ETag")
+                states = {str(each.get("name")): state_of(each) for each in endpoints_in(bot)}
+            for endpoint, state in states.items() if not watched else ():
+                if before.get(endpoint) != state:
+                    say(f"{endpoint}: {state}")
+            left = started + timeout_seconds - time.monotonic()
+            if left <= 0 or not any(is_moving(each, due) for each in endpoints_in(bot)):
+                return bot
+            pause = pause_after(pause, changed=states != before)
+            time.sleep(min(pause, left))
+
+
+def show_bot(
+    service: Service, name: str, options: Options, *, wait_seconds: int | None, due: Collection[str] = ()
+) -> None:
+    """Print a bot, where asked once its endpoints have settled: then raise a Failure unless all are InService."""
+    if wait_seconds is None:
+        print_bot(service.bot(name), options)
+        return
+    bot = settled_bot(service, name, timeout_seconds=wait_seconds, due=due)
+    print_bot(bot, options)
+    lacking = [
+        each
+        for each in endpoints_in(bot)
+        if is_moving(each, due) or each.get("status") != "InService" or each.get("failure")
+    ]
+    if lacking:
+        moving = any(is_moving(each, due) for each in lacking)
+        happened = f"have settled within {wait_seconds} s" if moving else "are in service"
+        lines = (f"{each.get('name')}: {state_of(each)}" for each in lacking)
+        raise Failure(f"not all endpoints of {name} {happened}", *lines)
 
 
 # --- Commands -----------------------------------------------------------------------------------------------
@@ -401,6 +576,14 @@ NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The bot's nam
 FileArgument = Annotated[
     Path, typer.Argument(metavar="FILE", help="The configuration, a JSON file; - reads standard input.")
 ]
+WaitOption = Annotated[
+    bool, typer.Option("--wait", help="Wait until the endpoints have settled; fail unless all are InService.")
+]
+TimeoutOption = Annotated[int, typer.Option(min=0, metavar="SECONDS", help="How long --wait waits.")]
+ValidateOnlyOption = Annotated[
+    bool, typer.Option("--validate-only", help="Only print what would be done and what is wrong; change nothing.")
+]
+VALIDATE_ONLY = {"validate_only": "true"}
 
 
 def with_options(function: Callable[..., None]) -> Callable[..., None]:
@@ -455,32 +638,89 @@ def start(context: typer.Context) -> None:
 app.callback(invoke_without_command=True)(with_options(start))
 
 
+def seconds_to_wait(timeout: int, *, wait: bool, validate_only: bool = False) -> int | None:
+    """Put the options of waiting together; None where the command shall not wait."""
+    if wait and validate_only:
+        raise typer.BadParameter("--validate-only changes nothing, so --wait has nothing to wait for")
+    return timeout if wait else None
+
+
 @command("register")
-def register(context: typer.Context, file: FileArgument) -> None:
+def register(
+    context: typer.Context,
+    file: FileArgument,
+    *,
+    validate_only: ValidateOnlyOption = False,
+    wait: WaitOption = False,
+    timeout: TimeoutOption = WAIT_SECONDS,
+) -> None:
     """Create the bot in FILE, or update it if it is known, and print what the service then has.
 
     Examples:
-      python3 byob.py register bot_config.json
+      python3 byob.py register bot_config.json --validate-only
+      python3 byob.py register bot_config.json --wait
       python3 byob.py show foo_bot --json | jq '.bot_vcpu = "4"' | python3 byob.py register -
     """
+    wait_seconds = seconds_to_wait(timeout, wait=wait, validate_only=validate_only)
     content, path = read_configuration(file)
     service = Service(context.obj)
     # Without a name there is nothing to PUT to; POST has the service say this and all else that is wrong.
-    response = service.call("PUT" if path else "POST", path or "/bots", body=content)
-    name = str(service.data(response).get("name"))
+    query = VALIDATE_ONLY if validate_only else None
+    response = service.call("PUT" if path else "POST", path or "/bots", query=query, body=content)
+    answer = service.data(response)
+    name = str(answer.get("name"))
+    if validate_only:
+        would = answer.get("would")
+        say(f"would change nothing in {name}" if would == "nothing" else f"would {would} {name}")
+        print_plan(answer, context.obj)
+        return
     say(f"{'registered' if response.status_code == requests.codes.created else 'updated'} {name}")
-    print_bot(service.bot(name), context.obj)
+    show_bot(service, name, context.obj, wait_seconds=wait_seconds)
 
 
 @command("show")
-def show(context: typer.Context, name: NameArgument) -> None:
+def show(
+    context: typer.Context, name: NameArgument, *, wait: WaitOption = False, timeout: TimeoutOption = WAIT_SECONDS
+) -> None:
     """Print a bot's configuration and the state of its endpoints.
 
     Examples:
       python3 byob.py show foo_bot
+      python3 byob.py show foo_bot --wait --timeout 600
       python3 byob.py show foo_bot --json | jq -r '.endpoints[].status'
     """
-    print_bot(Service(context.obj).bot(name), context.obj)
+    show_bot(Service(context.obj), name, context.obj, wait_seconds=seconds_to_wait(timeout, wait=wait))
+
+
+@command("deploy")
+def deploy(
+    context: typer.Context,
+    name: NameArgument,
+    *,
+    validate_only: ValidateOnlyOption = False,
+    wait: WaitOption = False,
+    timeout: TimeoutOption = WAIT_SECONDS,
+) -> None:
+    """Bring the endpoints that the service made to the bot's configuration as it is now.
+
+    With --json and --wait, the bot is what is printed, and what is done to its endpoints is said on stderr.
+
+    Examples:
+      python3 byob.py deploy foo_bot --validate-only
+      python3 byob.py deploy foo_bot --wait
+    """
+    wait_seconds = seconds_to_wait(timeout, wait=wait, validate_only=validate_only)
+    service = Service(context.obj)
+    query = VALIDATE_ONLY if validate_only else None
+    plan = service.data(service.call("POST", f"{path_of_existing(name)}/deploy", query=query))
+    if context.obj.json and wait:
+        for each in endpoints_in(plan):
+            say(f"{each.get('name')}: {each.get('action')}: {each.get('detail')}")
+    else:
+        print_plan(plan, context.obj)
+    if wait:
+        due = {str(each.get("name")) for each in endpoints_in(plan) if each.get("action") not in {"none", "leave"}}
+        show_bot(service, name, context.obj, wait_seconds=wait_seconds, due=due)
 
 
 @command("list")
@@ -497,13 +737,26 @@ def list_bots(
       python3 byob.py list --json | jq -r '.[].name'
     """
     filters = {"name_prefix": prefix, "endpoint_name": endpoint, "file_type": file_type}
-    bots = Service(context.obj).bots(filters)
-    if context.obj.json:
-        print_json(bots)
-    elif not bots:
-        say("no bots match" if any(filters.values()) else "no bots are registered")
-    else:
-        print_bots(bots)
+    bots = Service(context.obj).all("bots", filters)
+    none = "no bots match" if any(filters.values()) else "no bots are registered"
+    print_list(bots, none, print_bots, context.obj)
+
+
+@command("endpoints")
+def list_endpoints(
+    context: typer.Context,
+    *,
+    unused: Annotated[bool, typer.Option("--unused", help="Only endpoints that no bot names.")] = False,
+) -> None:
+    """List the endpoints that the service knows, their state and the bots that name them.
+
+    Examples:
+      python3 byob.py endpoints --unused
+      python3 byob.py endpoints --json | jq -r '.[] | select(.failure) | .name'
+    """
+    endpoints = Service(context.obj).all("endpoints", {"unused": "true" if unused else None})
+    none = "no endpoint is unused" if unused else "no endpoints are known"
+    print_list(endpoints, none, print_endpoints, context.obj)
 
 
 @command("delete")

@@ -19,10 +19,13 @@ from local import openapi, template
 from local.aws import CREDENTIALS
 from local.demo import demonstrate
 from local.opensearch import DEFAULT_CACHE, NodeError, OpenSearchNode
+from local.sagemaker import MOVING_SECONDS
 from local.stack import PortInUseError, listen, stack
 
 DATA: Final = template.ROOT / ".local"
 _READY_SECONDS: Final = 30
+# Every 5 minutes in AWS; here nobody wants to wait for that.
+_SCHEDULE_SECONDS: Final = 5
 
 cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -33,7 +36,13 @@ def run(port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.
     with (
         listen(port) as listener,
         _registry(DATA / "opensearch") as opensearch_url,
-        stack(opensearch_url, listener, extra=_for_own_opensearch()) as running,
+        stack(
+            opensearch_url,
+            listener,
+            extra=_for_own_opensearch(),
+            moving_seconds=MOVING_SECONDS,
+            schedule_seconds=_SCHEDULE_SECONDS,
+        ) as running,
     ):
         _wait_until_ready(running.url)
         print(f"ready: {running.url}", flush=True)
@@ -49,7 +58,12 @@ def demo() -> None:
             listen(0) as listener,
             _registry(data) as opensearch_url,
             stack(
-                opensearch_url, listener, workers=2, extra={**_for_own_opensearch(), "INDEX_PREFIX": "byob-demo"}
+                opensearch_url,
+                listener,
+                workers=2,
+                extra={**_for_own_opensearch(), "INDEX_PREFIX": "byob-demo"},
+                moving_seconds=MOVING_SECONDS,
+                schedule_seconds=_SCHEDULE_SECONDS,
             ) as running,
         ):
             _wait_until_ready(running.url)
@@ -106,6 +120,8 @@ def _stop(_signal: int, _frame: object) -> None:
 def main() -> None:
     """Run a command; what a person can mend is one sentence, not a traceback."""
     signal.signal(signal.SIGTERM, _stop)
+    # A shell starts its background jobs with SIGINT ignored; whoever sends one means it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         cli(standalone_mode=False)
     except typer.Exit as error:

@@ -8,14 +8,15 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any, Final
 
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.iam.models import iam_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-from moto.sagemaker.exceptions import ValidationError
-from moto.sagemaker.models import FakeEndpointConfig, SageMakerModelBackend
 from werkzeug.routing import Map, Rule
 from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
 from local import template
+from local.sagemaker import MOVING_SECONDS, LocalSageMaker
 from local.workers import Workers
 
 #: No region of this name can exist, so nothing here can reach a real account.
@@ -27,16 +28,21 @@ CREDENTIALS: Final = {
     "AWS_SESSION_TOKEN": "local-session-token",
 }
 
+ROLE_ARN: Final = "arn:aws:iam::123456789012:role/byob-endpoint"
+
 # Lambda API, Invoke.
 _ROUTES: Final = Map([Rule("/2015-03-31/functions/<function>/invocations", endpoint="invoke", methods=["POST"])])
 
 
 class EmulatedAws:
-    """Answers AWS's own HTTP APIs on one loopback port."""
+    """Answers AWS's own HTTP APIs on one loopback port.
 
-    def __init__(self) -> None:
+    `moving_seconds`: how long a state of an endpoint that moves lasts.
+    """
+
+    def __init__(self, *, moving_seconds: float = MOVING_SECONDS) -> None:
         os.environ["MOTO_ALLOW_NONEXISTENT_REGION"] = "true"  # moto's own switch, read at each request
-        _mend_sagemaker()
+        self.sagemaker = LocalSageMaker(REGION, moving_seconds=moving_seconds)
         self._workers: Workers | None = None
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._server = make_server("127.0.0.1", 0, self._answer, threaded=True, request_handler=_QuietHandler)
@@ -50,6 +56,8 @@ class EmulatedAws:
     def start(self, workers: Workers) -> None:
         """Begin to answer; Lambda functions run in `workers`."""
         self._workers = workers
+        _make_role()
+        self.sagemaker.start()
         self._thread.start()
 
     def stop(self) -> None:
@@ -57,10 +65,13 @@ class EmulatedAws:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+        self.sagemaker.stop()
 
     def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if environ["PATH_INFO"].startswith("/2015-03-31/functions/"):
             return self._invoke(Request(environ))(environ, start_response)
+        if environ.get("HTTP_X_AMZ_TARGET", "").startswith("SageMaker."):
+            return self.sagemaker.answer(environ)(environ, start_response)
         answer: Iterable[bytes] = self._moto(environ, start_response)
         return answer
 
@@ -95,30 +106,13 @@ class _QuietHandler(WSGIRequestHandler):
         """Say nothing."""
 
 
+def _make_role() -> None:
+    """Have the endpoints' role in moto's IAM, as the template makes it in a real account."""
+    iam = iam_backends[DEFAULT_ACCOUNT_ID]["aws"]
+    if ROLE_ARN not in (role.arn for role in iam.roles.values()):
+        trust = {"Statement": [{"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}}]}
+        iam.create_role(ROLE_ARN.rpartition("/")[2], json.dumps(trust), "/", None, "", [], "3600")
+
+
 def _json(body: Any, status: HTTPStatus = HTTPStatus.OK, headers: dict[str, str] | None = None) -> Response:
     return Response(json.dumps(body), status, headers, content_type="application/json")
-
-
-def _mend_sagemaker() -> None:
-    """Have moto refuse a name that exists, which it writes over, and take any instance type: its list is years old."""
-    setattr(FakeEndpointConfig, "validate_instance_type", lambda _self, _instance_type: None)  # noqa: B010 - a method
-    kinds = {
-        "create_model": ("model", "model_name", "_models"),
-        "create_endpoint_config": ("endpoint configuration", "endpoint_config_name", "endpoint_configs"),
-        "create_endpoint": ("endpoint", "endpoint_name", "endpoints"),
-    }
-    for operation, (noun, parameter, store) in kinds.items():
-        create = getattr(SageMakerModelBackend, operation)
-        if not hasattr(create, "mended"):
-            setattr(SageMakerModelBackend, operation, _refusing_existing(create, noun, parameter, store))
-
-
-def _refusing_existing(create: Callable[..., Any], noun: str, parameter: str, store: str) -> Callable[..., Any]:
-    def mended(self: SageMakerModelBackend, **parameters: Any) -> Any:
-        name = parameters[parameter]
-        if name.lower() in (existing.lower() for existing in getattr(self, store)):
-            raise ValidationError(f'Cannot create already existing {noun} "{name}".')
-        return create(self, **parameters)
-
-    mended.mended = True  # type: ignore[attr-defined]
-    return mended

@@ -14,14 +14,47 @@ from local import template
 from shared.api import MAX_BODY_BYTES, Operation
 from shared.bots.config import MIN_MEMORY_MIB, MIN_VCPUS, READ_ONLY_FIELDS, BotConfig
 from shared.bots.fields import NAME_PATTERN, NAME_RULE
-from shared.bots.page import DEFAULT_LIMIT, FILTER_MAX_LENGTH, MAX_LIMIT
+from shared.bots.page import FILTER_MAX_LENGTH
 from shared.endpoints.record import Status
 from shared.errors import BadRequestError, BodyTooLargeError, ByobError, RegistryUnavailableError
+from shared.paging import DEFAULT_LIMIT, MAX_LIMIT
 
 DOCUMENT: Final = template.ROOT / "docs" / "openapi.json"
 
+
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
 _TEXT: Final = {"type": "string"}
 _OR_NULL: Final = {"type": ["string", "null"]}
+_STATUS: Final = {"enum": [status.value for status in Status]}
+_FAILURE: Final = {"anyOf": [{"type": "null"}, _object({"code": _TEXT, "message": _TEXT})]}
+_ACTIONS: Final = {
+    "type": "array",
+    "items": _object(
+        {
+            "name": _TEXT,
+            "action": {"enum": ["create", "update", "recreate", "none", "leave", "wait"]},
+            "detail": _TEXT,
+        }
+    ),
+}
+_CHECKS: Final = {
+    "type": "array",
+    "items": _object(
+        {
+            "subject": {"type": "string", "description": "A pointer into the configuration, or role."},
+            "ok": {"type": ["boolean", "null"], "description": "null: it could not be checked."},
+            "detail": _TEXT,
+        }
+    ),
+}
 _ETAG: Final = {"schema": _TEXT, "description": "Version of the configuration, and state of the endpoints."}
 _PARAMETERS: Final[dict[str, Any]] = {
     "limit": {
@@ -41,6 +74,11 @@ _PARAMETERS: Final[dict[str, Any]] = {
         "description": "Bots that take files of this ending; case makes no difference.",
         "schema": {"type": "string", "maxLength": FILTER_MAX_LENGTH},
     },
+    "validate_only": {
+        "description": "Say what would be done and check what it would be done with; write nothing.",
+        "schema": {"type": "boolean", "default": False},
+    },
+    "unused": {"description": "Endpoints that no bot names.", "schema": {"type": "boolean", "default": False}},
     "delete_endpoint": {
         "description": "Also remove the endpoints that the platform made and that no other bot names.",
         "schema": {"type": "boolean", "default": False},
@@ -109,7 +147,7 @@ def _path_parameters(*, one_bot: bool, method: str) -> list[dict[str, Any]]:
         "description": NAME_RULE,
         "schema": {"type": "string", "pattern": f"^{NAME_PATTERN}$"},
     }
-    return [name, *({"name": header, "in": "header", "schema": _TEXT} for header in _PRECONDITIONS[method])]
+    return [name, *({"name": header, "in": "header", "schema": _TEXT} for header in _PRECONDITIONS.get(method, []))]
 
 
 def _query(promised: Operation) -> list[dict[str, Any]]:
@@ -123,7 +161,9 @@ def _responses(promised: Operation, *, method: str) -> dict[str, Any]:
             continue
         response: dict[str, Any] = {"description": HTTPStatus(status).phrase}
         if schema:
-            response["content"] = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+            alternatives = [{"$ref": f"#/components/schemas/{name}"} for name in schema.split(" or ")]
+            one = alternatives[0] if len(alternatives) == 1 else {"anyOf": alternatives}
+            response["content"] = {"application/json": {"schema": one}}
         if schema == "Bot" or status == 304:
             response["headers"] = {"ETag": _ETAG}
         if status == 201:
@@ -151,12 +191,40 @@ def _schemas() -> dict[str, Any]:
         "EndpointState": _object(
             {
                 "name": _TEXT,
-                "status": {"enum": [status.value for status in Status]},
+                "status": _STATUS,
                 "managed": {"type": "boolean", "description": "The platform made it."},
                 "outdated": {"type": "boolean", "description": "It runs something else than the bot asks for."},
-                "failure": {"anyOf": [{"type": "null"}, _object({"code": _TEXT, "message": _TEXT})]},
+                "failure": _FAILURE,
                 "next_attempt_at": _OR_NULL,
                 "observed_at": _OR_NULL,
+            }
+        ),
+        "EndpointPage": _object(
+            {"endpoints": {"type": "array", "items": {"$ref": "#/components/schemas/Endpoint"}}, "next_token": _OR_NULL}
+        ),
+        "Endpoint": _object(
+            {
+                "name": _TEXT,
+                "status": _STATUS,
+                "managed": {"type": "boolean", "description": "The platform made it."},
+                "bots": {"type": "array", "items": _TEXT, "description": "The bots that name it."},
+                "since": {**_OR_NULL, "description": "When the status was first seen."},
+                "image": _TEXT,
+                "model_data": _TEXT,
+                "instance_type": _TEXT,
+                "failure": _FAILURE,
+                "next_attempt_at": _OR_NULL,
+                "observed_at": _OR_NULL,
+            }
+        ),
+        "Deployment": _object({"name": _TEXT, "endpoints": _ACTIONS}),
+        "DeploymentRehearsal": _object({"name": _TEXT, "endpoints": _ACTIONS, "checks": _CHECKS}),
+        "Rehearsal": _object(
+            {
+                "would": {"enum": ["create", "replace", "nothing"]},
+                "name": _TEXT,
+                "endpoints": _ACTIONS,
+                "checks": _CHECKS,
             }
         ),
         "Health": _object({"status": {"const": "ok"}}),
@@ -213,12 +281,3 @@ def _stored(fields: dict[str, Any]) -> dict[str, Any]:
         shown[name] = {"type": "string", "description": "YYYY-MM-DD HH:MM:SS, UTC"}
     shown["endpoints"] = {"type": "array", "items": {"$ref": "#/components/schemas/EndpointState"}}
     return _object(shown)
-
-
-def _object(properties: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }

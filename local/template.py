@@ -30,6 +30,7 @@ class Function:
     timeout_seconds: int
     environment: frozenset[str]
     routes: Sequence[Route]
+    triggers: frozenset[str]  # the types of its other events: Schedule, EventBridgeRule
 
 
 class _Loader(yaml.SafeLoader):
@@ -61,7 +62,8 @@ def functions(template: Path = TEMPLATE) -> dict[str, Function]:
 
 
 def _function(id: str, defaults: dict[str, Any], properties: dict[str, Any]) -> Function:
-    events = [event["Properties"] for event in properties.get("Events", {}).values() if event["Type"] == "Api"]
+    declared = list(properties.get("Events", {}).values())
+    events = [event["Properties"] for event in declared if event["Type"] == "Api"]
     variables = [level.get("Environment", {}).get("Variables", {}) for level in (defaults, properties)]
     return Function(
         id=id,
@@ -69,4 +71,5 @@ def _function(id: str, defaults: dict[str, Any], properties: dict[str, Any]) -> 
         timeout_seconds=properties.get("Timeout", defaults["Timeout"]),
         environment=frozenset().union(*variables),
         routes=[Route(event["Method"].upper(), event["Path"], id) for event in events],
+        triggers=frozenset(event["Type"] for event in declared) - {"Api"},
     )

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -18,6 +19,10 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 SOURCE: Final = Path(__file__).resolve().parent.parent / "src"
+
+
+# What the context tells a function of its time; the template gives those that ask for it this much.
+_TIMEOUT_SECONDS: Final = 120
 
 
 class Workers:
@@ -92,10 +97,12 @@ def _load(handlers: list[str]) -> None:
 def _run(handler: str, event: Mapping[str, Any]) -> Any:
     module, _, name = handler.rpartition(".")
     function = getattr(importlib.import_module(module), name)
+    deadline = time.monotonic() + _TIMEOUT_SECONDS
     context = SimpleNamespace(
         function_name=module.rpartition(".")[2],
         memory_limit_in_mb=512,
         invoked_function_arn=f"arn:aws:lambda:local-1:000000000000:function:{module}",
+        get_remaining_time_in_millis=lambda: int((deadline - time.monotonic()) * 1000),
         aws_request_id=event.get("requestContext", {}).get("requestId", "local"),
     )
     return function(event, context)

@@ -6,11 +6,11 @@ from typing import Any
 
 import boto3
 import pytest
-from tests.proxies import SigningProxy
 
 from local import template
 from local.aws import CREDENTIALS, REGION
 from local.stack import Running, listen, stack
+from tests.proxies import SigningProxy
 
 EVENTS = template.ROOT / "events"
 
@@ -49,6 +49,11 @@ def test_the_events_are_a_bots_life(running: Running) -> None:
     assert invoke("provision_endpoint") == {
         "endpoints": [{"name": "foo-autogluon-sagemaker-inference", "status": "InService"}]
     }
+    assert invoke("record_endpoint") == {"status": "InService"}
+    assert invoke("reconcile_endpoints")["looked_at"] >= 0
+    listed = json.loads(invoke("list_endpoints")["body"])["endpoints"]
+    assert [endpoint["bots"] for endpoint in listed] == [["foo_bot"]]
+    assert json.loads(invoke("deploy_bot")["body"])["endpoints"][0]["action"] == "none"
     assert json.loads(invoke("update_bot")["body"])["bot_image_cmd"] == "--fast"
     shown = json.loads(invoke("get_bot")["body"])
     assert (shown["name"], shown["endpoints"][0]["status"]) == ("foo_bot", "InService")

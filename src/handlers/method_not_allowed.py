@@ -11,6 +11,8 @@ from shared.errors import MethodNotAllowedError
 ALLOWED: Final = {
     "/bots": ("GET", "POST"),
     "/bots/{name}": ("GET", "PUT", "PATCH", "DELETE"),
+    "/bots/{name}/deploy": ("POST",),
+    "/endpoints": ("GET",),
     "/health": ("GET",),
 }
 

@@ -1,25 +1,25 @@
 """PUT and PATCH /bots/{name}: create, replace or patch a bot and see to its endpoints."""
 
 from shared.api import Answer, Request, operation
-from shared.bots.endpoints import see_to
-from shared.bots.register import patch, put
+from shared.bots.answer import rehearsed, written
+from shared.bots.policy import policy
+from shared.bots.register import merge_patch, replacement, update
 from shared.bots.registry import bots
-from shared.bots.view import view
-from shared.endpoints.records import endpoints
-from shared.endpoints.sagemaker import sagemaker
-from shared.endpoints.trigger import trigger
 from shared.errors import BotNotFoundError, InvalidConfigurationError, PreconditionFailedError
 
 
 @operation(
     body="BotConfig",
-    answers={200: "Bot", 201: "Bot"},
+    query=["validate_only"],
+    answers={200: "Bot or Rehearsal", 201: "Bot"},
     raises=[BotNotFoundError, PreconditionFailedError, InvalidConfigurationError],
 )
 def handler(request: Request) -> Answer:
     """Write a bot: PUT creates or replaces it whole, PATCH merges into it (RFC 7396)."""
-    write = patch if request.method == "PATCH" else put
-    bot, is_new = write(request.path["name"], request.json(), request.preconditions, bots=bots())
-    records = see_to(bot, endpoints=endpoints(), sagemaker=sagemaker(), trigger=trigger(), correlation_id=request.id)
-    shown = view(bot, records)
-    return Answer.written(shown.body, shown.etag, created_at=request.address if is_new else None)
+    name = request.path["name"]
+    read = merge_patch if request.method == "PATCH" else replacement
+    change = read(name, request.json(), policy())
+    if request.flag("validate_only"):
+        return rehearsed(name, change, request.preconditions)
+    bot, is_new = update(name, change, request.preconditions, bots=bots())
+    return written(bot, request.id, created_at=request.address if is_new else None)

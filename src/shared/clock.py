@@ -3,11 +3,21 @@
 from datetime import UTC, datetime
 
 
+def now() -> datetime:
+    """Give the time, in UTC."""
+    return datetime.now(UTC)
+
+
 def flat_now() -> str:
     """Give `YYYY-MM-DD HH:MM:SS` in UTC, the form of a bot's create_date and update_date."""
-    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return flat(now())
 
 
-def rfc3339_now() -> str:
-    """Give `YYYY-MM-DDTHH:MM:SSZ`, the form of an endpoint's times."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def flat(time: datetime) -> str:
+    """Give a time in UTC as `YYYY-MM-DD HH:MM:SS`, which sorts as text."""
+    return time.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def rfc3339(time: datetime) -> str:
+    """Give a time in UTC as `YYYY-MM-DDTHH:MM:SSZ`, the form of an endpoint's times, which sorts as text."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ")

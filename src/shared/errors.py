@@ -11,6 +11,7 @@ ByobError
 ├── RegistryUnavailableError   503  OpenSearch is away, slow or refuses; the request may be sent again
 ├── ConcurrentChangeError      503  the document kept changing under us; the request may be sent again
 ├── SageMakerError             kept in the endpoint's record, never an HTTP answer
+│   └── ConfigNotVisibleError  SageMaker does not see yet what it made a moment ago
 ├── TriggerError               kept in the endpoint's record, never an HTTP answer
 └── SettingsError              a deployment mistake: the caller sees a fixed 500
 """
@@ -178,6 +179,10 @@ class SageMakerError(ByobError):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+class ConfigNotVisibleError(SageMakerError):
+    """Raised when an endpoint config that exists is not found; SageMaker's parts agree a moment later."""
 
 
 class TriggerError(ByobError):

@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass
 from functools import cache
+from typing import Literal
 
 from shared.errors import SettingsError
 
@@ -51,6 +52,12 @@ def endpoints() -> EndpointSettings:
     """Raise SettingsError with every missing name."""
     role_arn, owner_tag = _required("SAGEMAKER_ROLE_ARN", "OWNER_TAG")
     return EndpointSettings(role_arn=role_arn, owner_tag=owner_tag)
+
+
+@cache
+def allowed(name: Literal["ALLOWED_IMAGE_REGISTRIES", "ALLOWED_INSTANCE_TYPES"]) -> tuple[str, ...]:
+    """Give patterns of what endpoints may be made of; empty for anything."""
+    return tuple(pattern.strip() for pattern in os.environ.get(name, "").split(",") if pattern.strip())
 
 
 @cache

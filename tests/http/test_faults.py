@@ -3,8 +3,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.proxies import FaultProxy
 
+from tests.proxies import FaultProxy
 from tests.support import ApiClient, Reply, at_once
 
 Make = Callable[..., dict[str, Any]]

@@ -15,7 +15,8 @@ def test_a_read_is_two_round_trips_and_no_look_whether_something_exists(
 ) -> None:
     invoice_reader = configuration()
     name, endpoint = invoice_reader["name"], invoice_reader["endpoint_name"]
-    with stack(signed_opensearch.url, listen(0), workers=1, extra={"INDEX_PREFIX": "trips"}) as running:
+    own = {"INDEX_PREFIX": "trips"}
+    with stack(signed_opensearch.url, listen(0), workers=1, extra=own, events=False) as running:
         api = ApiClient(running.url)
         api.register(invoice_reader)
         eventually(lambda: api.endpoint_of(name), lambda seen: seen["status"] == "InService")

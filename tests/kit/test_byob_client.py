@@ -3,6 +3,8 @@
 import importlib.util
 import json
 import os
+import pty
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -31,6 +33,24 @@ ENDPOINT = {
     "observed_at": "2026-01-05 10:10:00",
 }
 SHOWN = INVOICE_READER | {"endpoints": [ENDPOINT]}
+CREATING = ENDPOINT | {"status": "Creating", "failure": None, "next_attempt_at": None}
+IN_SERVICE = CREATING | {"status": "InService"}
+UPDATE_FAILED = IN_SERVICE | {
+    "outdated": True,
+    "failure": {"code": "UpdateFailed", "message": "The image does not start."},
+}
+PLAN = {
+    "name": "invoice-reader",
+    "endpoints": [
+        {"name": "invoice-layout", "action": "update", "detail": "It is rolled to invoice:2."},
+        {"name": "invoice-words", "action": "leave", "detail": "It is not ours."},
+    ],
+}
+CHECKS = [
+    {"subject": "/endpoint_ecr_image_path", "ok": False, "detail": "The repository has no tag 2."},
+    {"subject": "/model_s3_path", "ok": True, "detail": "The model is there."},
+    {"subject": "/bot_image", "ok": None, "detail": "The registry does not tell."},
+]
 KEYS = {
     "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
     "AWS_SECRET_ACCESS_KEY": "example",
@@ -122,6 +142,11 @@ class Kit:
             "AWS_EC2_METADATA_DISABLED": "true",
         }
 
+    def start(self, *arguments: str, stderr: int = subprocess.PIPE) -> subprocess.Popen[bytes]:
+        command = [sys.executable, str(SCRIPT), *arguments]
+        environment = {**self.environment, "TERM": "xterm"}
+        return subprocess.Popen(command, cwd=self.directory, env=environment, stdout=subprocess.PIPE, stderr=stderr)
+
     def run(self, *arguments: str, stdin: bytes = b"", environment: Mapping[str, str] | None = None) -> Ended:
         done = subprocess.run(
             [sys.executable, str(SCRIPT), *arguments],
@@ -140,6 +165,10 @@ class Kit:
         written = content if isinstance(content, bytes) else json.dumps(content).encode()
         (self.directory / name).write_bytes(written)
         return name
+
+
+def bot_with(*endpoints: Mapping[str, Any], etag: str = "") -> Answer:
+    return Answer(200, INVOICE_READER | {"endpoints": list(endpoints)}, {"ETag": etag} if etag else {})
 
 
 @pytest.fixture
@@ -414,6 +443,318 @@ def test_a_closed_pipe_is_no_traceback(kit: Kit, service: Recorder) -> None:
     assert piped.stderr == b""
 
 
+# --- Waiting ---
+
+
+QUOTA = {"code": "ResourceLimitExceeded", "message": "The account may run 0 ml.m5.large."}
+LATER = "2026-01-05 10:20:00"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "moves"),
+    [
+        ({"status": "InService"}, False),
+        ({"status": "InService", "managed": True, "outdated": True}, False),
+        ({"status": "InService", "managed": True, "failure": QUOTA}, False),
+        ({"status": "InService", "managed": True, "failure": QUOTA, "next_attempt_at": LATER}, True),
+        ({"status": "Failed", "failure": QUOTA}, False),
+        ({"status": "Failed", "managed": True, "failure": QUOTA, "next_attempt_at": LATER}, True),
+        ({"status": "Failed", "managed": False, "failure": None}, False),
+        ({"status": "Failed", "managed": True, "failure": None}, True),
+        ({"status": "OutOfService"}, False),
+        ({"status": "UpdateRollbackFailed", "managed": True}, False),
+        ({"status": "Missing"}, True),
+        ({"status": "Missing", "failure": QUOTA}, False),
+        ({"status": "Missing", "failure": QUOTA, "next_attempt_at": LATER}, True),
+        ({"status": "Unknown"}, True),
+        ({"status": "Unknown", "failure": QUOTA}, False),
+        ({"status": "Creating"}, True),
+        ({"status": "Creating", "failure": QUOTA}, True),
+        ({"status": "Updating"}, True),
+        ({"status": "SystemUpdating", "failure": QUOTA, "next_attempt_at": LATER}, True),
+        ({"status": "RollingBack"}, True),
+        ({"status": "Deleting"}, True),
+    ],
+)
+def test_an_endpoint_moves_until_sagemaker_and_the_service_are_done(
+    byob: ModuleType, endpoint: dict[str, Any], moves: bool
+) -> None:
+    assert byob.is_moving({"name": "invoice-layout", **endpoint}) is moves
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "moves"),
+    [
+        ({"status": "InService", "managed": True, "outdated": True}, True),
+        ({"status": "UpdateRollbackFailed", "managed": True}, True),
+        ({"status": "InService", "managed": True}, False),
+        ({"status": "InService", "managed": True, "outdated": True, "failure": QUOTA}, False),
+        ({"status": "OutOfService", "managed": False}, False),
+    ],
+)
+def test_an_endpoint_that_a_deploy_is_to_change_moves_until_it_is_as_wanted(
+    byob: ModuleType, endpoint: dict[str, Any], moves: bool
+) -> None:
+    assert byob.is_moving({"name": "invoice-layout", **endpoint}, {"invoice-layout"}) is moves
+
+
+def test_pauses_grow_to_five_seconds_and_start_small_after_a_change(byob: ModuleType) -> None:
+    pauses = [byob.pause_after(3, changed=True)]
+    while len(pauses) < 9:
+        pauses.append(byob.pause_after(pauses[-1], changed=False))
+
+    assert pauses[0] == 0.5
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == 5
+
+
+def test_show_waits_until_the_endpoint_is_in_service_and_tells_changes_alone(kit: Kit, service: Recorder) -> None:
+    looked_at_later = CREATING | {"observed_at": "2026-01-05 10:15:00"}
+    service.answers = [
+        bot_with(CREATING, etag='"1.a"'),
+        Answer(304),
+        bot_with(looked_at_later, etag='"1.b"'),
+        bot_with(IN_SERVICE, etag='"1.c"'),
+    ]
+
+    ended = kit.run("show", "invoice-reader", "--wait", "--json")
+
+    assert ended == Ended(0, ended.out, "invoice-layout: Creating\ninvoice-layout: InService\n")
+    assert json.loads(ended.out)["endpoints"] == [IN_SERVICE]
+    assert [seen.headers.get("If-None-Match") for seen in service.seen] == [None, '"1.a"', '"1.a"', '"1.b"']
+
+
+def test_a_failure_that_is_tried_again_is_waited_out(kit: Kit, service: Recorder) -> None:
+    service.answers = [bot_with(ENDPOINT), bot_with(IN_SERVICE)]
+
+    ended = kit.run("show", "invoice-reader", "--wait")
+
+    assert ended.code == 0
+    assert ended.err.splitlines() == [
+        "invoice-layout: Failed: The account may run 0 ml.m5.large.; next attempt at 2026-01-05 10:20:00",
+        "invoice-layout: InService",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "said"),
+    [
+        (UPDATE_FAILED, "invoice-layout: InService (outdated): The image does not start."),
+        (IN_SERVICE | {"status": "OutOfService"}, "invoice-layout: OutOfService"),
+    ],
+)
+def test_an_endpoint_that_settled_otherwise_fails_the_wait_with_its_reason(
+    kit: Kit, service: Recorder, endpoint: dict[str, Any], said: str
+) -> None:
+    in_service = IN_SERVICE | {"name": "invoice-words"}
+    service.answers = [bot_with(endpoint, in_service)]
+
+    ended = kit.run("show", "invoice-reader", "--wait", "--json")
+
+    assert ended.code == 1
+    assert json.loads(ended.out)["endpoints"] == [endpoint, in_service]
+    assert ended.err.splitlines() == [
+        said,
+        "invoice-words: InService",
+        "Error: not all endpoints of invoice-reader are in service",
+        f"  {said}",
+    ]
+
+
+def test_time_that_is_up_fails_the_wait(kit: Kit, service: Recorder) -> None:
+    service.answers = [bot_with(CREATING)] * 9
+
+    ended = kit.run("show", "invoice-reader", "--wait", "--timeout", "1")
+
+    assert ended.code == 1
+    assert ended.err.splitlines() == [
+        "invoice-layout: Creating",
+        "Error: not all endpoints of invoice-reader have settled within 1 s",
+        "  invoice-layout: Creating",
+    ]
+    assert "invoice-layout  Creating" in ended.out
+    assert 2 <= len(service.seen) <= 4
+
+
+def test_a_wait_is_left_with_ctrl_c(kit: Kit, service: Recorder) -> None:
+    service.answers = [bot_with(CREATING)] * 9
+
+    with kit.start("show", "invoice-reader", "--wait") as waiting:
+        assert waiting.stderr
+        first = waiting.stderr.readline()
+        waiting.send_signal(signal.SIGINT)
+        out, err = waiting.communicate(timeout=10)
+
+    assert first == b"invoice-layout: Creating\n"
+    assert (waiting.returncode, out) == (130, b"")
+    assert b"Traceback" not in err
+
+
+def test_on_a_terminal_the_states_are_shown_in_place(kit: Kit, service: Recorder) -> None:
+    nasty = CREATING | {"failure": {"code": "Throttled", "message": "slow\x1b[5Zdown"}}
+    service.answers = [bot_with(nasty), bot_with(IN_SERVICE)]
+    terminal, stderr = pty.openpty()
+
+    with kit.start("show", "invoice-reader", "--wait", "--json", stderr=stderr) as waiting:
+        os.close(stderr)
+        shown = b""
+        try:
+            while chunk := os.read(terminal, 4096):
+                shown += chunk
+        except OSError:
+            """EIO: the other end is closed."""
+        finally:
+            os.close(terminal)
+        out, _ = waiting.communicate(timeout=10)
+
+    assert waiting.returncode == 0
+    assert json.loads(out)["endpoints"] == [IN_SERVICE]
+    assert rb"Creating: slow\u001b[5Zdown" in shown
+    assert b"\x1b[5Z" not in shown
+    assert b"of 1800 s; Ctrl-C leaves" in shown
+    assert b"\x1b[2K" in shown  # erased in place
+    assert shown.endswith(b"\x1b[2K")  # and gone at the end
+    assert b"\x1b[?25h" in shown  # the cursor is back
+
+
+def test_register_waits_for_the_endpoints_of_what_it_registered(kit: Kit, service: Recorder) -> None:
+    file = kit.write(INVOICE_READER)
+    service.answers = [Answer(201, INVOICE_READER), bot_with(IN_SERVICE)]
+
+    ended = kit.run("register", file, "--wait", "--json")
+
+    assert ended.code == 0
+    assert json.loads(ended.out)["endpoints"] == [IN_SERVICE]
+    assert ended.err == "registered invoice-reader\ninvoice-layout: InService\n"
+
+
+# --- Deploying, rehearsing ---
+
+
+def test_deploy_prints_what_is_done_to_each_endpoint(kit: Kit, service: Recorder) -> None:
+    service.answers = [Answer(202, PLAN)] * 2
+
+    table = kit.run("deploy", "invoice-reader")
+    document = kit.run("deploy", "invoice-reader", "--json")
+
+    assert [(seen.method, seen.path, seen.body) for seen in service.seen] == [
+        ("POST", "/bots/invoice-reader/deploy", b"")
+    ] * 2
+    assert (table.code, table.err) == (document.code, document.err) == (0, "")
+    assert [line.split(maxsplit=2) for line in table.out.splitlines()] == [
+        ["Endpoint", "Action", "Detail".ljust(26)],
+        ["invoice-layout", "update", "It is rolled to invoice:2."],
+        ["invoice-words", "leave", "It is not ours.".ljust(26)],
+    ]
+    assert json.loads(document.out) == PLAN
+
+
+def test_deploy_waits_past_the_state_from_before_the_update(kit: Kit, service: Recorder) -> None:
+    words = IN_SERVICE | {"name": "invoice-words", "managed": False}
+    outdated = IN_SERVICE | {"outdated": True}
+    service.answers = [Answer(202, PLAN), bot_with(outdated, words), bot_with(IN_SERVICE, words)]
+
+    ended = kit.run("deploy", "invoice-reader", "--wait", "--json")
+
+    assert ended.code == 0
+    assert json.loads(ended.out)["endpoints"] == [IN_SERVICE, words]
+    assert ended.err.splitlines() == [
+        "invoice-layout: update: It is rolled to invoice:2.",
+        "invoice-words: leave: It is not ours.",
+        "invoice-layout: InService (outdated)",
+        "invoice-words: InService",
+        "invoice-layout: InService",
+    ]
+
+
+def test_a_rehearsed_deploy_prints_its_checks_and_fails_with_them(kit: Kit, service: Recorder) -> None:
+    service.answers = [Answer(200, PLAN | {"checks": CHECKS})]
+
+    ended = kit.run("deploy", "invoice-reader", "--validate-only")
+
+    assert ended.code == 1
+    assert service.seen[0].path == "/bots/invoice-reader/deploy?validate_only=true"
+    rows = [" ".join(line.split()) for line in ended.out.splitlines()]
+    assert rows[1] == "invoice-layout update It is rolled to invoice:2."
+    assert rows[-3:] == [
+        "endpoint_ecr_image_path wrong The repository has no tag 2.",
+        "model_s3_path ok The model is there.",
+        "bot_image could not be checked The registry does not tell.",
+    ]
+    assert ended.err.splitlines() == [
+        "Error: 1 of 3 checks found something wrong",
+        "  endpoint_ecr_image_path: The repository has no tag 2.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("configuration", "request_line", "would", "said"),
+    [
+        (INVOICE_READER, ("PUT", "/bots/invoice-reader?validate_only=true"), "create", "would create invoice-reader"),
+        ({"name": "a/b"}, ("POST", "/bots?validate_only=true"), "nothing", "would change nothing in invoice-reader"),
+    ],
+)
+def test_a_rehearsed_registration_says_what_would_be_done(
+    kit: Kit,
+    service: Recorder,
+    configuration: dict[str, Any],
+    request_line: tuple[str, str],
+    would: str,
+    said: str,
+) -> None:
+    file = kit.write(configuration)
+    rehearsal = PLAN | {"would": would, "checks": CHECKS[1:]}
+    service.answers = [Answer(200, rehearsal)]
+
+    ended = kit.run("register", file, "--validate-only", "--json")
+
+    assert (ended.code, ended.err) == (0, f"{said}\n")
+    assert [(seen.method, seen.path) for seen in service.seen] == [request_line]
+    assert json.loads(service.seen[0].body) == configuration
+    assert json.loads(ended.out) == rehearsal
+
+
+# --- Listing endpoints ---
+
+
+def test_endpoints_follows_the_pages(kit: Kit, service: Recorder) -> None:
+    service.answers = [
+        Answer(200, {"endpoints": [{"name": "one"}], "next_token": "a+b"}),
+        Answer(200, {"endpoints": [{"name": "two"}], "next_token": None}),
+    ]
+
+    ended = kit.run("endpoints", "--unused", "--json")
+
+    assert json.loads(ended.out) == [{"name": "one"}, {"name": "two"}]
+    assert [seen.path for seen in service.seen] == [
+        "/endpoints?limit=100&unused=true",
+        "/endpoints?limit=100&unused=true&next_token=a%2Bb",
+    ]
+
+
+def test_endpoints_are_a_table_with_the_bots_that_name_them(kit: Kit, service: Recorder) -> None:
+    listed = {"since": "2026-01-05T10:10:00Z", "instance_type": "ml.m5.large"}
+    failure = {"code": "ResourceLimitExceeded", "message": "Too many."}
+    used = ENDPOINT | listed | {"bots": ["invoice-reader", "receipt-reader"], "failure": failure}
+    unused = IN_SERVICE | listed | {"name": "invoice-words", "managed": False, "bots": []}
+    service.answers = [Answer(200, {"endpoints": [used, unused], "next_token": None})]
+
+    ended = kit.run("endpoints")
+
+    assert service.seen[0].path == "/endpoints?limit=100"
+    assert [" ".join(line.split()) for line in ended.out.splitlines()] == [
+        "Endpoint Status Managed Since Instance type Bots Failure",
+        "invoice-layout Failed yes 2026-01-05T10:10:00Z ml.m5.large invoice-reader, receipt-reader Too many.",
+        "invoice-words InService no 2026-01-05T10:10:00Z ml.m5.large unused -",
+    ]
+
+
+def test_no_endpoints_are_said_in_words(kit: Kit, service: Recorder) -> None:
+    service.answers = [Answer(200, {"endpoints": [], "next_token": None})]
+
+    assert kit.run("endpoints", "--unused") == Ended(0, "", "no endpoint is unused\n")
+
+
 # --- Failing ---
 
 
@@ -531,13 +872,16 @@ def test_another_kind_of_server_is_recognised(kit: Kit, service: Recorder) -> No
         ("list", "--nope"),
         ("list", "--url", "localhost:3000"),
         ("list", "--url", "http://["),
+        ("show", "invoice-reader", "--wait", "--timeout", "-1"),
+        ("deploy", "invoice-reader", "--wait", "--validate-only"),
+        ("register", "bot_config.json", "--wait", "--validate-only"),
     ],
 )
 def test_wrong_usage_ends_with_2(byob: ModuleType, arguments: tuple[str, ...]) -> None:
     assert CliRunner().invoke(byob.app, arguments).exit_code == 2
 
 
-@pytest.mark.parametrize("command", [(), ("register",), ("show",), ("list",), ("delete",)])
+@pytest.mark.parametrize("command", [(), ("register",), ("show",), ("deploy",), ("list",), ("endpoints",), ("delete",)])
 def test_help_shows_an_example(byob: ModuleType, command: tuple[str, ...]) -> None:
     ended = CliRunner().invoke(byob.app, [*command, "--help"])
 
@@ -590,7 +934,7 @@ def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
         (None, {}, {"AWS_PROFILE": "reading"}, "eu-south-1"),
     ],
 )
-def test_the_region_is_looked_for_as_the_aws_tools_do(  # noqa: PLR0917  # fixtures and parameters
+def test_the_region_is_looked_for_as_the_aws_tools_do(  # fixtures and parameters
     byob: ModuleType,
     aws: pytest.MonkeyPatch,
     in_host: str | None,

@@ -13,6 +13,10 @@ HEAVY = {"pydantic", "boto3", "botocore.client"}
 ALLOWED = {
     "create_bot": HEAVY,
     "update_bot": HEAVY,
+    "deploy_bot": HEAVY,
+    "record_endpoint": {"boto3", "botocore.client"},
+    "reconcile_endpoints": {"boto3", "botocore.client"},
+    "list_endpoints": set(),
     "delete_bot": {"boto3", "botocore.client"},
     "provision_endpoint": {"boto3", "botocore.client"},
     "get_bot": set(),

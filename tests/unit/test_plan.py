@@ -1,4 +1,8 @@
+"""Every state of an endpoint, crossed with what is wanted and whose it is: each has one defined plan."""
+
+import itertools
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -9,55 +13,108 @@ from shared.endpoints.plan import (
     DeleteEndpoint,
     DeleteEndpointConfig,
     DeleteModel,
+    Step,
+    UpdateEndpoint,
+    is_settled,
     plan,
 )
 from shared.endpoints.record import EndpointRecord, Observed, Status, Wanted
 
+NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 LAYOUT = Wanted("layout:3", "s3://models/layout.tar.gz", "ml.m5.large")
-NAME = LAYOUT.artefact_name("invoice-layout")
-SETTLED_OR_MOVING = [status for status in Status if status not in (Status.MISSING, Status.UNKNOWN)]
-MOVING = [Status.CREATING, Status.UPDATING, Status.SYSTEM_UPDATING, Status.ROLLING_BACK, Status.DELETING]
+ENDPOINT = "invoice-layout"
+NEW = LAYOUT.artefact_name(ENDPOINT)
+OLD = replace(LAYOUT, image="layout:2").artefact_name(ENDPOINT)
+
+WAIT: tuple[Step, ...] = ()
+LEAVE: tuple[Step, ...] = ()
+MAKE = (CreateModel(NEW, LAYOUT), CreateEndpointConfig(NEW, LAYOUT), CreateEndpoint(ENDPOINT, NEW))
+ROLL = (CreateModel(NEW, LAYOUT), CreateEndpointConfig(NEW, LAYOUT), UpdateEndpoint(ENDPOINT, NEW))
+REMOVE = (DeleteEndpoint(ENDPOINT),)
+DROP_OLD = (DeleteEndpointConfig(OLD), DeleteModel(OLD))
+DROP_NEW = (DeleteEndpointConfig(NEW), DeleteModel(NEW))
+
+# For an endpoint of ours, whose record knows of two models and configs, OLD and NEW:
+#   status, (present: runs NEW, runs OLD, runs OLD and deploy asked for NEW), absent
+TABLE: dict[Status, tuple[tuple[Step, ...], tuple[Step, ...], tuple[Step, ...], tuple[Step, ...]]] = {
+    Status.IN_SERVICE: (DROP_OLD, DROP_NEW, ROLL, REMOVE),
+    Status.OUT_OF_SERVICE: (DROP_OLD, DROP_NEW, ROLL, REMOVE),
+    Status.UPDATE_ROLLBACK_FAILED: (LEAVE, LEAVE, ROLL, REMOVE),
+    Status.FAILED: (REMOVE, REMOVE, REMOVE, REMOVE),
+    Status.CREATING: (WAIT, WAIT, WAIT, WAIT),
+    Status.UPDATING: (WAIT, WAIT, WAIT, WAIT),
+    Status.SYSTEM_UPDATING: (WAIT, WAIT, WAIT, WAIT),
+    Status.ROLLING_BACK: (WAIT, WAIT, WAIT, WAIT),
+    Status.DELETING: (WAIT, WAIT, WAIT, WAIT),
+    Status.MISSING: ((*MAKE, *DROP_OLD),) * 3 + ((*DROP_OLD, *DROP_NEW),),
+    Status.UNKNOWN: (WAIT, WAIT, WAIT, WAIT),
+}
 
 
-@pytest.fixture
-def record() -> EndpointRecord:
-    return EndpointRecord("invoice-layout", wanted=LAYOUT)
-
-
-def test_a_missing_endpoint_is_made_from_a_model_and_a_config_named_by_content(record: EndpointRecord) -> None:
-    assert plan(record, Observed(Status.MISSING)) == (
-        CreateModel(NAME, LAYOUT),
-        CreateEndpointConfig(NAME, LAYOUT),
-        CreateEndpoint("invoice-layout", NAME),
+def ours(status: Status, config_name: str = NEW) -> EndpointRecord:
+    return EndpointRecord(
+        ENDPOINT, wanted=LAYOUT, managed=True, status=status, config_name=config_name, artefacts=(OLD, NEW)
     )
 
 
-def test_a_missing_endpoint_that_the_author_runs_is_not_made(record: EndpointRecord) -> None:
-    assert plan(replace(record, wanted=None), Observed(Status.MISSING)) == ()
+def test_every_state_is_in_the_table() -> None:
+    assert TABLE.keys() == set(Status)
 
 
-@pytest.mark.parametrize("status", SETTLED_OR_MOVING)
-@pytest.mark.parametrize("managed", [True, False])
-def test_an_endpoint_that_exists_is_left_as_it_is(record: EndpointRecord, status: Status, managed: bool) -> None:
-    assert plan(record, Observed(status, "another-config", managed)) == ()
+@pytest.mark.parametrize("status", Status)
+def test_an_endpoint_of_ours(status: Status) -> None:
+    runs_new, runs_old, asked_to_roll, absent = TABLE[status]
+
+    assert plan(ours(status)) == runs_new
+    assert plan(ours(status, OLD)) == runs_old
+    assert plan(replace(ours(status, OLD), roll_to=NEW)) == asked_to_roll
+    assert plan(replace(ours(status), present=False)) == absent
 
 
-@pytest.mark.parametrize("status", SETTLED_OR_MOVING)
-def test_an_endpoint_that_is_not_ours_is_never_removed(record: EndpointRecord, status: Status) -> None:
-    assert plan(replace(record, present=False), Observed(status, NAME, managed=False)) == ()
+@pytest.mark.parametrize(
+    ("status", "present", "wanted", "roll_to"),
+    list(itertools.product(set(Status) - {Status.MISSING}, [True, False], [LAYOUT, None], ["", NEW])),
+)
+def test_an_endpoint_that_is_not_ours_is_left_alone(
+    status: Status, present: bool, wanted: Wanted | None, roll_to: str
+) -> None:
+    theirs = EndpointRecord(
+        ENDPOINT, wanted=wanted, present=present, status=status, config_name="theirs", roll_to=roll_to
+    )
+
+    assert plan(theirs) == ()
 
 
-@pytest.mark.parametrize("status", SETTLED_OR_MOVING)
-def test_ours_is_removed_once_it_moves_no_more(record: EndpointRecord, status: Status) -> None:
-    steps = plan(replace(record, present=False, managed=True), Observed(status, NAME, managed=True))
+@pytest.mark.parametrize("status", [Status.IN_SERVICE, Status.FAILED, Status.UPDATE_ROLLBACK_FAILED])
+def test_what_we_made_for_an_endpoint_that_somebody_else_made_first_is_removed(status: Status) -> None:
+    theirs = EndpointRecord(ENDPOINT, wanted=LAYOUT, status=status, config_name=OLD, artefacts=(OLD, NEW))
 
-    assert steps == (() if status in MOVING else (DeleteEndpoint("invoice-layout"),))
+    assert plan(theirs) == DROP_NEW
 
 
-def test_config_and_model_go_after_the_endpoint(record: EndpointRecord) -> None:
-    gone = replace(record, present=False, managed=True, config_name=NAME, status=Status.MISSING)
+def test_an_endpoint_that_the_author_runs_is_never_made() -> None:
+    assert plan(EndpointRecord(ENDPOINT, status=Status.MISSING)) == ()
 
-    assert plan(gone, Observed(Status.MISSING)) == (DeleteEndpointConfig(NAME), DeleteModel(NAME))
+
+def test_a_roll_that_sagemaker_has_accepted_is_not_asked_for_again() -> None:
+    accepted = replace(ours(Status.IN_SERVICE, OLD), roll_to=NEW, rolled_from="before", modified_at="before")
+
+    assert plan(accepted) == ()
+    assert not is_settled(accepted)
+
+
+def test_a_roll_to_what_is_no_longer_wanted_is_not_begun() -> None:
+    other = replace(LAYOUT, image="layout:9")
+
+    assert plan(replace(ours(Status.IN_SERVICE, OLD), wanted=other, roll_to=NEW)) == ()
+
+
+@pytest.mark.parametrize("status", Status)
+def test_what_moves_or_has_steps_left_is_not_settled(status: Status) -> None:
+    record = ours(status)
+
+    assert is_settled(record) == (not plan(record) and TABLE[status] != (WAIT,) * 4)
+    assert not is_settled(replace(record, present=False))
 
 
 def test_names_of_different_content_differ_and_have_63_characters_at_most() -> None:
@@ -73,3 +130,84 @@ def test_names_of_different_content_differ_and_have_63_characters_at_most() -> N
     assert len(names) == 4
     assert {len(name) for name in names} == {63}
     assert LAYOUT.artefact_name(long) == replace(LAYOUT).artefact_name(long)
+
+
+def test_in_service_with_the_config_before_is_a_failed_update() -> None:
+    rolling = replace(ours(Status.UPDATING, OLD), roll_to=NEW, rolled_from="9:00", modified_at="9:01")
+
+    back = rolling.seen(Observed(Status.IN_SERVICE, OLD, managed=True, modified_at="9:05"), NOW)
+
+    assert back.failure
+    assert back.failure.code == "UpdateFailed"
+    assert OLD in back.failure.message
+    assert NEW in back.failure.message
+    assert plan(back) == DROP_NEW
+
+
+def test_a_look_that_is_older_than_the_update_judges_nothing() -> None:
+    rolling = replace(ours(Status.IN_SERVICE, OLD), roll_to=NEW, rolled_from="9:00", modified_at="9:00")
+
+    stale = rolling.seen(Observed(Status.IN_SERVICE, OLD, managed=True, modified_at="9:00"), NOW)
+
+    assert stale.failure is None
+    assert plan(stale) == ()
+
+
+def test_the_news_of_a_failed_update_stay_until_something_changes() -> None:
+    rolling = replace(ours(Status.UPDATING, OLD), roll_to=NEW, rolled_from="9:00", modified_at="9:01")
+    seen = Observed(Status.IN_SERVICE, OLD, managed=True, failure_reason="health check", modified_at="9:05")
+    back = rolling.seen(seen, NOW)
+
+    again = back.seen(seen, NOW)
+    changed = again.wishing(replace(LAYOUT, image="layout:4"))
+
+    assert again.failure == back.failure
+    assert again.failure
+    assert "health check" in again.failure.message
+    assert changed.failure is None
+
+
+def test_a_failed_endpoint_counts_once_however_often_it_is_seen() -> None:
+    creating = ours(Status.CREATING)
+    seen = Observed(Status.FAILED, NEW, managed=True)
+
+    once = creating.seen(seen, NOW)
+    twice = once.seen(seen, NOW)
+
+    assert (once.attempts, twice.attempts) == (1, 1)
+    assert once.failure
+    assert once.failure.code == "EndpointFailed"
+    assert once.failure.message  # SageMaker may give no reason
+    assert once.next_attempt_at
+    assert not once.is_due(NOW)
+
+
+def test_pauses_grow_differ_by_endpoint_and_end_after_a_limit() -> None:
+    def pauses(name: str) -> list[float]:
+        record, found = EndpointRecord(name, wanted=LAYOUT), []
+        while not record.given_up:
+            record = record.refused("ResourceLimitExceeded", "the quota is 0", NOW)
+            if record.next_attempt_at:
+                found.append((datetime.fromisoformat(record.next_attempt_at) - NOW).total_seconds())
+        assert record.failure
+        assert "deploy starts afresh" in record.failure.message
+        assert record.next_attempt_at is None
+        return found
+
+    layout, tables = pauses(ENDPOINT), pauses("tables")
+
+    assert len(layout) == 23
+    assert 45 <= layout[0] <= 75
+    assert all(later > earlier for earlier, later in itertools.pairwise(layout[:5]))
+    assert max(layout) <= 75 * 60
+    assert layout != tables
+
+
+def test_a_changed_wish_starts_afresh() -> None:
+    refused = EndpointRecord(ENDPOINT, wanted=LAYOUT).refused("ResourceLimitExceeded", "the quota is 0", NOW)
+
+    same = refused.wishing(LAYOUT)
+    changed = refused.wishing(replace(LAYOUT, instance_type="ml.t3.large"))
+
+    assert same == refused
+    assert (changed.attempts, changed.failure, changed.next_attempt_at) == (0, None, None)

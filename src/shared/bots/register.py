@@ -1,10 +1,15 @@
-"""Registering bots: creating, replacing and patching a configuration, never over somebody else's change."""
+"""Registering bots: creating, replacing and patching a configuration, never over somebody else's change.
+
+A `Change` is made of what a caller sent; it gives the configuration that follows from the bot as it is now, and may
+be asked again when that has changed.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Final
 
 from shared.bots.config import BotConfig
-from shared.bots.fields import Fields, is_name
+from shared.bots.fields import is_name
+from shared.bots.policy import Policy
 from shared.bots.registry import BotChangedError, BotRegistry, StoredBot, TakenError
 from shared.clock import flat_now
 from shared.errors import (
@@ -17,70 +22,85 @@ from shared.errors import (
 from shared.log import logger
 from shared.preconditions import Preconditions
 
+Change = Callable[[StoredBot | None], BotConfig]
+
 # Each failed attempt means that another writer got through, so this many in a row is rare even under load.
 _MAX_ATTEMPTS: Final = 20
 
 
-def create(config: BotConfig, *, bots: BotRegistry) -> tuple[StoredBot, bool]:
-    """Register a new bot; give it and whether it is new.
+def creation(data: object, policy: Policy) -> tuple[str, Change]:
+    """Read a new bot; give its name and the change. Raise InvalidConfigurationError.
 
-    The same configuration again is success, so that a call whose answer was lost can be repeated. Raise
+    The same configuration again is no change, so that a call whose answer was lost can be repeated; the change raises
     BotAlreadyExistsError where the name is taken by another configuration.
     """
-    now = flat_now()
-    for _ in range(_MAX_ATTEMPTS):
-        try:
-            bot = bots.create({**config.fields(), "create_date": now, "update_date": now})
-        except TakenError as taken:
-            if taken.by is None:
-                continue  # it was removed in between, so the name is free again
-            differing = _differing(taken.by, config)
-            if differing:
-                raise BotAlreadyExistsError(config.name, differing) from None
-            return taken.by, False
-        logger.info("bot registered", bot=bot.name)
-        return bot, True
-    raise ConcurrentChangeError(f"bot {config.name!r}")
+    config = _checked(data, policy)
+
+    def change(existing: StoredBot | None) -> BotConfig:
+        if existing and (fields := differing(existing, config)):
+            raise BotAlreadyExistsError(config.name, fields)
+        return config
+
+    return config.name, change
 
 
-def put(name: str, data: object, preconditions: Preconditions, *, bots: BotRegistry) -> tuple[StoredBot, bool]:
-    """Create or replace the bot `name`; give it and whether it is new.
+def replacement(name: str, data: object, policy: Policy) -> Change:
+    """Read a configuration sent to a bot's own address, where its name may be left out but not be another one.
 
-    Raise InvalidConfigurationError, also where the configuration names another bot, or PreconditionFailedError.
+    Raise InvalidConfigurationError.
     """
-    config = _config_of(name, data)
-    return _write(name, lambda _: config, preconditions, bots)
+    config = _checked_for(name, data, policy)
+    return lambda _: config
 
 
-def patch(name: str, changes: object, preconditions: Preconditions, *, bots: BotRegistry) -> tuple[StoredBot, bool]:
-    """Merge changes (RFC 7396) into the bot `name`; raise BotNotFoundError and whatever `put` raises."""
+def merge_patch(name: str, changes: object, policy: Policy) -> Change:
+    """Read changes to merge into a bot (RFC 7396); raise BotNotFoundError for a name that no bot can have.
+
+    The change raises BotNotFoundError, or InvalidConfigurationError for what follows from the merge.
+    """
+    if not is_name(name):
+        raise BotNotFoundError(name)
     if not isinstance(changes, Mapping):
         raise InvalidConfigurationError([Violation("", "must be a JSON object")])
 
-    def merged(existing: StoredBot | None) -> BotConfig:
+    def change(existing: StoredBot | None) -> BotConfig:
         if existing is None:
             raise BotNotFoundError(name)
         # The configuration is flat, so a merge patch is an update in which null takes a field away.
-        return _config_of(name, {**existing.fields, **changes})
+        return _checked_for(name, {**existing.fields, **changes}, policy)
 
-    if not is_name(name):
-        raise BotNotFoundError(name)
-    return _write(name, merged, preconditions, bots)
+    return change
+
+
+def create(name: str, change: Change, *, bots: BotRegistry) -> tuple[StoredBot, bool]:
+    """Carry out a creation without a look first, as the name is free most of the time; tell whether the bot is new."""
+    config, now = change(None), flat_now()
+    try:
+        bot = bots.create({**config.fields(), "create_date": now, "update_date": now})
+    except TakenError as taken:
+        return _write(name, change, Preconditions(), bots, taken.by)
+    logger.info("bot registered", bot=name)
+    return bot, True
+
+
+def update(name: str, change: Change, preconditions: Preconditions, *, bots: BotRegistry) -> tuple[StoredBot, bool]:
+    """Carry out a change; give the bot and whether it is new. Raise PreconditionFailedError, or as the change does."""
+    return _write(name, change, preconditions, bots, bots.find(name))
 
 
 def _write(
-    name: str, wanted: Callable[[StoredBot | None], BotConfig], preconditions: Preconditions, bots: BotRegistry
+    name: str, change: Change, preconditions: Preconditions, bots: BotRegistry, existing: StoredBot | None
 ) -> tuple[StoredBot, bool]:
-    existing = bots.find(name)
+    """Carry out a change on the bot as it was found, again and again while others change it in between."""
     for _ in range(_MAX_ATTEMPTS):
         preconditions.allow_change(existing.version_tag if existing else None)
-        config, now = wanted(existing), flat_now()
+        config, now = change(existing), flat_now()
         try:
             if existing is None:
                 bot = bots.create({**config.fields(), "create_date": now, "update_date": now})
                 logger.info("bot registered", bot=name)
                 return bot, True
-            if not _differing(existing, config):
+            if not differing(existing, config):
                 return existing, False
             dates = {"create_date": existing.fields["create_date"], "update_date": now}
             bot = bots.replace({**config.fields(), **dates}, existing.version)
@@ -94,16 +114,21 @@ def _write(
     raise ConcurrentChangeError(f"bot {name!r}")
 
 
-def _config_of(name: str, data: object) -> BotConfig:
-    """Check a configuration that is sent to a bot's own address, where its name may be left out."""
-    if isinstance(data, Mapping) and not {"name", "bot_name"} & data.keys():
-        data = {**data, "name": name}
+def differing(bot: StoredBot, config: BotConfig) -> list[str]:
+    """Name the fields in which a bot and a configuration differ."""
+    return [field for field, value in config.fields().items() if bot.fields.get(field) != value]
+
+
+def _checked(data: object, policy: Policy) -> BotConfig:
     config = BotConfig.from_json(data)
-    if config.name != name:
-        raise InvalidConfigurationError([Violation("/name", f"must be {name!r}, the name in the path")])
+    policy.check(config.fields())
     return config
 
 
-def _differing(bot: StoredBot, config: BotConfig) -> list[str]:
-    fields: Fields = config.fields()
-    return [field for field, value in fields.items() if bot.fields.get(field) != value]
+def _checked_for(name: str, data: object, policy: Policy) -> BotConfig:
+    if isinstance(data, Mapping) and not {"name", "bot_name"} & data.keys():
+        data = {**data, "name": name}
+    config = _checked(data, policy)
+    if config.name != name:
+        raise InvalidConfigurationError([Violation("/name", f"must be {name!r}, the name in the path")])
+    return config

@@ -1,12 +1,14 @@
 """Where bots are kept: one OpenSearch document a bot, its id the bot's name."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from typing import Any, Final
 
 from shared.bots.fields import Fields, endpoint_names, file_types
 from shared.bots.page import BotQuery
+from shared.clock import flat
 from shared.errors import BotAlreadyExistsError, BotNotFoundError
 from shared.opensearch import Document, Index, Version, VersionConflictError
 
@@ -25,7 +27,7 @@ _PROPERTIES: Final[Mapping[str, Any]] = {
     "bot_vcpu": _KEPT,
     "bot_mem": _KEPT,
     "create_date": _KEPT,
-    "update_date": _KEPT,
+    "update_date": {"type": "keyword"},  # sorts as text
     # What the filters of a list look at, in lower case.
     "search": {"properties": {"endpoint_names": {"type": "keyword"}, "file_types": {"type": "keyword"}}},
 }
@@ -124,6 +126,31 @@ class BotRegistry:
         if query.after:
             body["search_after"] = [query.after]
         return [_stored(hit) for hit in self._index.search(body)]
+
+    def changed_since(self, time: datetime) -> list[StoredBot]:
+        """Find the bots that were created or replaced since, at most 1,000, the latest first."""
+        body = {
+            "size": 1000,
+            "query": {"range": {"update_date": {"gte": flat(time)}}},
+            "sort": [{"update_date": "desc"}, {"name": "asc"}],
+        }
+        return [_stored(hit) for hit in self._index.search(body)]
+
+    def users_of(self, endpoints: Sequence[str]) -> dict[str, list[str]]:
+        """Find who names these endpoints (in lower case): the bots' names by endpoint, without those of no bot."""
+        users: dict[str, list[str]] = {}
+        body: dict[str, Any] = {
+            "size": 1000,
+            "query": {"terms": {"search.endpoint_names": list(endpoints)}},
+            "sort": [{"name": "asc"}],
+            "_source": ["name", "endpoint_name"],
+        }
+        while found := self._index.search(body):
+            for hit in found:
+                for endpoint in endpoint_names(hit.source):
+                    users.setdefault(endpoint.lower(), []).append(hit.source["name"])
+            body["search_after"] = [found[-1].source["name"]]
+        return users
 
 
 @cache

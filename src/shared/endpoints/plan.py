@@ -1,12 +1,13 @@
 """From what is wanted and what was seen to the steps that remain: pure, and empty once they agree.
 
-A step is data. Its name for the model and the config follows from their content, so a step that was carried out
-already is recognised by SageMaker's own "already exists".
+A step is data. The name of a model and its config follows from their content, so a step that was carried out already
+is recognised by SageMaker's own "already exists".
 """
 
 from dataclasses import dataclass
+from typing import Final
 
-from shared.endpoints.record import EndpointRecord, Observed, Status, Wanted
+from shared.endpoints.record import MOVING, EndpointRecord, Status, Wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,14 @@ class CreateEndpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class UpdateEndpoint:
+    """Roll the endpoint to another config."""
+
+    endpoint: str
+    config_name: str
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteEndpoint:
     """Ask SageMaker to remove the endpoint."""
 
@@ -54,33 +63,67 @@ class DeleteModel:
     name: str
 
 
-Step = CreateModel | CreateEndpointConfig | CreateEndpoint | DeleteEndpoint | DeleteEndpointConfig | DeleteModel
-
-
-def plan(record: EndpointRecord, observed: Observed) -> tuple[Step, ...]:
-    """Give the steps from `observed` to what `record` wants; nothing for an endpoint that is not ours."""
-    if record.present:
-        return _create(record.name, record.wanted) if observed.status is Status.MISSING and record.wanted else ()
-    if observed.status is Status.MISSING:
-        return _clean_up(record)
-    if observed.managed and observed.status not in _REFUSES_DELETION:
-        return (DeleteEndpoint(record.name),)
-    return ()
-
-
-# SageMaker API, DeleteEndpoint: refused while the endpoint is being made or changed.
-_REFUSES_DELETION = frozenset(
-    {Status.CREATING, Status.UPDATING, Status.SYSTEM_UPDATING, Status.ROLLING_BACK, Status.DELETING}
+Step = (
+    CreateModel
+    | CreateEndpointConfig
+    | CreateEndpoint
+    | UpdateEndpoint
+    | DeleteEndpoint
+    | DeleteEndpointConfig
+    | DeleteModel
 )
 
-
-def _create(endpoint: str, wanted: Wanted) -> tuple[Step, ...]:
-    name = wanted.artefact_name(endpoint)
-    return CreateModel(name, wanted), CreateEndpointConfig(name, wanted), CreateEndpoint(endpoint, name)
+#: Settled states in which SageMaker takes an UpdateEndpoint.
+_CAN_ROLL: Final = frozenset({Status.IN_SERVICE, Status.OUT_OF_SERVICE, Status.UPDATE_ROLLBACK_FAILED})
 
 
-def _clean_up(record: EndpointRecord) -> tuple[Step, ...]:
-    """Remove what a removed endpoint of ours leaves behind: config before model, as it names the model."""
-    if not record.managed or not record.config_name:
+def plan(record: EndpointRecord) -> tuple[Step, ...]:
+    """Give the next steps from what was seen to what is wanted; nothing for an endpoint that is not ours.
+
+    Carrying them out and looking again leads to the next steps, until there are none.
+    """
+    if record.status is Status.UNKNOWN or record.status in MOVING:
         return ()
-    return DeleteEndpointConfig(record.config_name), DeleteModel(record.config_name)
+    if record.status is Status.MISSING:
+        if record.present and record.wanted:
+            made = CreateEndpoint(record.name, record.target)
+            return (*_prepared(record.target, record.wanted), made, *_clean_up(record, keep={record.target}))
+        return _clean_up(record, keep=set())
+    if not record.managed:
+        return _clean_up(record, keep={record.config_name})
+    if not record.present or (record.status is Status.FAILED and record.wanted):
+        # SageMaker API, CreateEndpoint: a Failed endpoint can only be deleted; it is made anew once it is gone.
+        return (DeleteEndpoint(record.name),)
+    if record.wanted and record.status in _CAN_ROLL and _wants_roll(record):
+        return (*_prepared(record.target, record.wanted), UpdateEndpoint(record.name, record.target))
+    if record.status is Status.UPDATE_ROLLBACK_FAILED:
+        return ()  # it runs a mix: none of its models and configs can go
+    return _clean_up(record, keep={record.config_name, record.roll_to})
+
+
+def is_settled(record: EndpointRecord) -> bool:
+    """Tell whether nothing is left to do or to wait for; what is settled is looked at now and then all the same."""
+    under_way = record.leased_until or record.rolled_from or not record.present
+    if under_way or record.status is Status.UNKNOWN or record.status in MOVING:
+        return False
+    return record.given_up or not plan(record)
+
+
+def _wants_roll(record: EndpointRecord) -> bool:
+    """`deploy` asked for what is wanted now, it does not run yet, and no accepted update to it is on its way."""
+    runs = record.config_name == record.target and record.status is not Status.UPDATE_ROLLBACK_FAILED
+    return bool(record.roll_to) and record.roll_to == record.target and not runs and not record.rolled_from
+
+
+def _prepared(name: str, wanted: Wanted) -> tuple[Step, ...]:
+    return CreateModel(name, wanted), CreateEndpointConfig(name, wanted)
+
+
+def _clean_up(record: EndpointRecord, keep: set[str]) -> tuple[Step, ...]:
+    """Remove the models and configs of ours that nothing needs: config before model, as it names the model."""
+    return tuple(
+        step
+        for name in record.artefacts
+        if name not in keep
+        for step in (DeleteEndpointConfig(name), DeleteModel(name))
+    )

@@ -1,11 +1,21 @@
-"""The endpoint record: what is wanted of a SageMaker endpoint, and what was last seen of it."""
+"""The endpoint record: what is wanted of a SageMaker endpoint, what was last seen of it, and how the attempts went."""
 
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Final, Self
+
+from shared.clock import rfc3339
+
+#: So often is a refused or failed change tried, over some 20 hours, before only `deploy` starts it afresh.
+MAX_ATTEMPTS: Final = 24
+_FIRST_PAUSE: Final = timedelta(minutes=1)
+_LONGEST_PAUSE: Final = timedelta(hours=1)
+#: Longer than the functions that hold a lease can run, so that only a crash leaves one behind.
+LEASE: Final = timedelta(seconds=150)
 
 
 class Status(StrEnum):
@@ -22,6 +32,12 @@ class Status(StrEnum):
     UPDATE_ROLLBACK_FAILED = "UpdateRollbackFailed"
     MISSING = "Missing"  # SageMaker was asked and knows no endpoint of this name
     UNKNOWN = "Unknown"  # SageMaker could not be asked yet
+
+
+#: SageMaker is at work; nothing can be changed until it is done.
+MOVING: Final = frozenset(
+    {Status.CREATING, Status.UPDATING, Status.SYSTEM_UPDATING, Status.ROLLING_BACK, Status.DELETING}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +65,37 @@ class Failure:
     message: str
 
 
+#: SageMaker went back to the configuration before; only a new `deploy` tries again.
+UPDATE_FAILED: Final = "UpdateFailed"
+ENDPOINT_FAILED: Final = "EndpointFailed"
+_NO_REASON: Final = "SageMaker gives no reason; look into the endpoint's own log"
+NO_IMAGE: Final = Failure(
+    "EndpointMissing", "no endpoint of this name exists, and endpoint_ecr_image_path names no image to make it from"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What SageMaker says of an endpoint; `managed` is True where the endpoint bears our tag."""
+    """What SageMaker says of an endpoint.
+
+    `managed`: it bears our tag. `modified_at`: SageMaker's LastModifiedTime, which moves with every change.
+    """
 
     status: Status
     config_name: str = ""
     managed: bool = False
     failure_reason: str = ""
+    modified_at: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointRecord:
     """One endpoint: wanted, observed, and how the attempts to bring them together went.
 
-    `present` False asks for removal. `wanted` None: the author runs it, we never make it. Times are RFC 3339, UTC.
+    `present` False asks for removal. `wanted` None: the author runs it, we never make it. `artefacts`: names of the
+    models and configs that we may have made and not yet removed, noted before they are made. `roll_to`: the config
+    that `deploy` asked for. `rolled_from`: the endpoint's modified_at when SageMaker accepted the update to it.
+    `leased_until`: somebody carries out steps until then. Times are RFC 3339 in UTC, "" or None where there is none.
     """
 
     name: str
@@ -71,36 +103,128 @@ class EndpointRecord:
     present: bool = True
     managed: bool = False
     status: Status = Status.UNKNOWN
+    since: str | None = None
     config_name: str = ""
+    modified_at: str = ""
+    artefacts: tuple[str, ...] = ()
+    roll_to: str = ""
+    rolled_from: str = ""
     failure: Failure | None = None
     attempts: int = 0
     next_attempt_at: str | None = None
     observed_at: str | None = None
+    leased_until: str = ""
 
     @property
     def key(self) -> str:
         """The record's id: SageMaker's endpoint names do not differ by case."""
         return self.name.lower()
 
-    def seen(self, observed: Observed, at: str) -> Self:
-        """Take over what SageMaker says; a failure that it tells replaces the one that we knew."""
-        failure = self.failure
-        if observed.status is Status.FAILED:
-            reason = observed.failure_reason or "SageMaker gives no reason; look into the endpoint's own log"
-            failure = Failure("EndpointFailed", reason)
-        elif observed.status is Status.IN_SERVICE:
-            failure = None
-        if observed.status is Status.MISSING:
-            # Whose it was and what it was made of stay known: its config and model may still have to be removed.
-            return replace(self, status=observed.status, failure=failure, observed_at=at)
-        return replace(
+    @property
+    def target(self) -> str:
+        """Name of the model and the config that make what is wanted, "" where nothing of ours is."""
+        return self.wanted.artefact_name(self.name) if self.wanted else ""
+
+    @property
+    def given_up(self) -> bool:
+        """Whether so many attempts failed that only a changed wish or `deploy` starts afresh."""
+        return self.attempts >= MAX_ATTEMPTS
+
+    def is_due(self, now: datetime) -> bool:
+        """Tell whether the next attempt may be made."""
+        return not self.given_up and (self.next_attempt_at is None or self.next_attempt_at <= rfc3339(now))
+
+    def is_leased(self, now: datetime) -> bool:
+        """Tell whether somebody is carrying out steps."""
+        return self.leased_until > rfc3339(now)
+
+    def wishing(self, wanted: Wanted | None) -> Self:
+        """Take over a bot's wish; a changed one starts afresh, as the failures of the old one say nothing of it."""
+        record = self if self.present else replace(self.afresh(), present=True)
+        if wanted is None or wanted == self.wanted:
+            return record
+        # A roll that SageMaker has not begun is no longer what anybody asked for.
+        return replace(record.afresh(), wanted=wanted, roll_to=self.roll_to if self.rolled_from else "")
+
+    def afresh(self) -> Self:
+        """Forget the failed attempts."""
+        return replace(self, failure=None, attempts=0, next_attempt_at=None)
+
+    def seen(self, observed: Observed, now: datetime) -> Self:
+        """Take over what SageMaker says, and judge what became of a creation or an update that was under way."""
+        at = rfc3339(now)
+        record = replace(
             self,
             status=observed.status,
-            config_name=observed.config_name,
-            managed=observed.managed,
-            failure=failure,
+            since=self.since if observed.status is self.status else at,
             observed_at=at,
         )
+        if observed.status is Status.MISSING:
+            # Its model and config may be there still; they stay noted as artefacts.
+            record = record if record.attempts else record.afresh()
+            if record.present and not record.wanted:
+                record = replace(record, failure=NO_IMAGE)
+            return replace(record, config_name="", modified_at="", managed=False, roll_to="", rolled_from="")
+        record = replace(
+            record, config_name=observed.config_name, modified_at=observed.modified_at, managed=observed.managed
+        )
+        if not record.managed:
+            return replace(record.afresh(), roll_to="", rolled_from="")
+        record = record.noting(record.config_name) if record._made_by_us() else record
+        if observed.status is Status.FAILED:
+            return record._failed(observed, at_first=self.status is not Status.FAILED, now=now)
+        if observed.status in MOVING:
+            return record
+        if record._went_back():
+            return record._update_failed(observed)
+        if record.config_name == record.target or not (record.roll_to or record._keeps_news()):
+            record = record.afresh()
+        if record.config_name == record.roll_to:
+            record = replace(record, roll_to="", rolled_from="")
+        return record
+
+    def noting(self, artefact: str) -> Self:
+        """Note a model and config of ours, before they are made."""
+        return self if artefact in self.artefacts else replace(self, artefacts=(*self.artefacts, artefact))
+
+    def without(self, artefact: str) -> Self:
+        """Note that a model and its config are gone."""
+        return replace(self, artefacts=tuple(name for name in self.artefacts if name != artefact))
+
+    def postponed(self, failure: Failure, now: datetime) -> Self:
+        """Note that nothing could be tried yet, which is no failed attempt: the schedule takes it up, due at once."""
+        return replace(self, failure=failure, next_attempt_at=self.next_attempt_at or rfc3339(now))
+
+    def refused(self, code: str, message: str, now: datetime) -> Self:
+        """Note a failed attempt and when the next one follows: pauses double, with jitter, up to an hour."""
+        attempts = self.attempts + 1
+        if attempts >= MAX_ATTEMPTS:
+            message = f"{message} (given up after {attempts} attempts; POST /bots/NAME/deploy starts afresh)"
+        next_attempt = None if attempts >= MAX_ATTEMPTS else rfc3339(now + _pause(self.name, attempts))
+        return replace(self, failure=Failure(code, message), attempts=attempts, next_attempt_at=next_attempt)
+
+    def _made_by_us(self) -> bool:
+        return self.config_name.startswith(f"{self.name[: 63 - 13]}-")
+
+    def _keeps_news(self) -> bool:
+        return self.failure is not None and self.failure.code == UPDATE_FAILED
+
+    def _went_back(self) -> bool:
+        """Tell whether an accepted update came to nothing: modified_at has moved, the config has not, or not wholly."""
+        ended = self.rolled_from not in ("", self.modified_at)
+        return ended and (self.config_name != self.roll_to or self.status is Status.UPDATE_ROLLBACK_FAILED)
+
+    def _update_failed(self, observed: Observed) -> Self:
+        reason = observed.failure_reason or _NO_REASON
+        mixed = observed.status is Status.UPDATE_ROLLBACK_FAILED
+        runs = "a mix of the old and the new configuration" if mixed else f"the one before, {self.config_name}"
+        message = f"the update to {self.roll_to} failed, and the endpoint runs {runs}: {reason}"
+        return replace(self.afresh(), roll_to="", rolled_from="", failure=Failure(UPDATE_FAILED, message))
+
+    def _failed(self, observed: Observed, *, at_first: bool, now: datetime) -> Self:
+        reason = observed.failure_reason or _NO_REASON
+        record = replace(self, roll_to="", rolled_from="")
+        return record.refused(ENDPOINT_FAILED, reason, now) if at_first else record
 
     def to_source(self) -> dict[str, Any]:
         """Give the document that is stored."""
@@ -113,7 +237,18 @@ class EndpointRecord:
         known["status"] = Status(known["status"])
         known["wanted"] = Wanted(**known["wanted"]) if known["wanted"] else None
         known["failure"] = Failure(**known["failure"]) if known["failure"] else None
+        known["artefacts"] = tuple(known["artefacts"])
         return cls(**known)
+
+
+def _pause(name: str, attempts: int) -> timedelta:
+    """Give the pause after so many failed attempts: doubling, spread by -25 to +25 % from endpoint to endpoint.
+
+    The spread follows from the name and the count: no two endpoints keep step, and a repeated computation agrees.
+    """
+    spread = hashlib.sha256(f"{name.lower()} {attempts}".encode()).digest()[0] / 255
+    doubled: timedelta = _FIRST_PAUSE * 2 ** (attempts - 1)
+    return min(doubled, _LONGEST_PAUSE) * (0.75 + spread / 2)
 
 
 def shown(record: EndpointRecord | None, name: str, wanted: Wanted | None) -> dict[str, Any]:
@@ -122,14 +257,13 @@ def shown(record: EndpointRecord | None, name: str, wanted: Wanted | None) -> di
     `outdated`: we made the endpoint, and it runs something else than the bot asks for.
     """
     record = record or EndpointRecord(name)
-    ours = record.managed and record.status not in (Status.MISSING, Status.UNKNOWN)
-    outdated = bool(ours and wanted and record.config_name != wanted.artefact_name(record.name))
+    outdated = bool(record.managed and wanted and record.config_name != wanted.artefact_name(record.name))
     return {
         "name": name,
         "status": record.status.value,
         "managed": record.managed,
         "outdated": outdated,
-        "failure": {"code": record.failure.code, "message": record.failure.message} if record.failure else None,
+        "failure": asdict(record.failure) if record.failure else None,
         "next_attempt_at": record.next_attempt_at,
         "observed_at": record.observed_at,
     }

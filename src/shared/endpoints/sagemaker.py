@@ -16,15 +16,17 @@ from shared.endpoints.plan import (
     DeleteEndpointConfig,
     DeleteModel,
     Step,
+    UpdateEndpoint,
 )
 from shared.endpoints.record import Observed, Status
-from shared.errors import SageMakerError
+from shared.errors import ConfigNotVisibleError, SageMakerError
 
 OWNER_TAG_KEY: Final = "byob:managed-by"
 # Within the API's 29 s there is room for one slow SageMaker call, its retry, and the rest of the work.
 _CONFIG: Final = Config(connect_timeout=1, read_timeout=4, retries={"total_max_attempts": 2, "mode": "standard"})
 # SageMaker has no error code of its own for these; its messages are as found in the service (ValidationException).
 _MISSING: Final = "Could not find"
+_CONFIG_MISSING: Final = "Could not find endpoint configuration"
 _EXISTS: Final = "already existing"
 
 
@@ -40,12 +42,18 @@ class SageMaker:
         described = self._describe(endpoint)
         if described is None:
             return Observed(Status.MISSING)
-        tags = self._call("list_tags", ResourceArn=described["EndpointArn"])["Tags"]
+        try:
+            tags = self._call("list_tags", ResourceArn=described["EndpointArn"])["Tags"]
+        except SageMakerError as error:
+            if _MISSING in str(error):  # it vanished between the two calls
+                return Observed(Status.MISSING)
+            raise
         return Observed(
             status=Status(described["EndpointStatus"]),
             config_name=described.get("EndpointConfigName", ""),
             managed=_owner() in tags,
             failure_reason=described.get("FailureReason", ""),
+            modified_at=described["LastModifiedTime"].isoformat(),
         )
 
     def carry_out(self, step: Step) -> None:
@@ -67,6 +75,8 @@ class SageMaker:
                 self._create("create_endpoint_config", EndpointConfigName=name, ProductionVariants=[variant])
             case CreateEndpoint(endpoint, config_name):
                 self._create("create_endpoint", EndpointName=endpoint, EndpointConfigName=config_name)
+            case UpdateEndpoint(endpoint, config_name):
+                self._call("update_endpoint", EndpointName=endpoint, EndpointConfigName=config_name)
             case DeleteEndpoint(endpoint):
                 self._delete("delete_endpoint", EndpointName=endpoint)
             case DeleteEndpointConfig(name):
@@ -100,7 +110,9 @@ class SageMaker:
         try:
             answer: dict[str, Any] = getattr(self._client, operation)(**parameters)
         except ClientError as error:
-            raise SageMakerError(error.response["Error"]["Code"], error.response["Error"]["Message"]) from error
+            code, message = error.response["Error"]["Code"], error.response["Error"]["Message"]
+            unseen = message.startswith(_CONFIG_MISSING) and operation in ("create_endpoint", "update_endpoint")
+            raise (ConfigNotVisibleError if unseen else SageMakerError)(code, message) from error
         except BotoCoreError as error:
             raise SageMakerError("SageMakerUnreachable", f"SageMaker cannot be reached: {error}") from error
         return answer

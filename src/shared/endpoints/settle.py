@@ -1,0 +1,133 @@
+"""The control loop: look at an endpoint, plan, carry out, look again, until nothing is left that can be done now.
+
+Whoever calls it, however often and in whatever order (a registration's trigger, an event, the schedule), the outcome
+is the same: each run begins with a look, and one run at a time holds the record's lease.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from shared import clock
+from shared.clock import rfc3339
+from shared.endpoints.plan import CreateModel, DeleteModel, Step, UpdateEndpoint, plan
+from shared.endpoints.record import LEASE, EndpointRecord, Status
+from shared.endpoints.records import EndpointForgottenError, EndpointRecords
+from shared.endpoints.sagemaker import SageMaker
+from shared.errors import ConfigNotVisibleError, SageMakerError
+from shared.log import logger
+
+# Looks in one run. Each ends with less to do; what SageMaker needs time for is left to an event or the schedule.
+_MAX_LOOKS: Final = 6
+_VISIBILITY_SECONDS: Final = 0.5
+_LOOK_AGAIN: Final = timedelta(hours=1)
+_RECONCILE_AT_MOST: Final = 500
+_SECONDS_FOR_ONE: Final = 30
+
+
+class _LeasedError(Exception):
+    """Raised when another run is at work on the endpoint; it ends with a look at the record as it is by then."""
+
+
+class ControlLoop:
+    """Brings endpoints to what their records want."""
+
+    def __init__(
+        self,
+        endpoints: EndpointRecords,
+        sagemaker: SageMaker,
+        *,
+        now: Callable[[], datetime] = clock.now,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._endpoints = endpoints
+        self._sagemaker = sagemaker
+        self._now = now
+        self._pause = pause
+
+    def settle_all(self, names: Iterable[str]) -> list[EndpointRecord]:
+        """Settle each; give the records as they are then, without those that are gone or were never known."""
+        return [record for name in names if (record := self.settle(name))]
+
+    def settle(self, name: str) -> EndpointRecord | None:
+        """Bring one endpoint as far as SageMaker lets us now; None where there is no record of it (any more).
+
+        A refusal is kept in the record, for GET to show and the schedule to try again.
+        """
+        record = self._endpoints.find(name)
+        if record is None:
+            return None
+        try:
+            for _ in range(_MAX_LOOKS):
+                record = self._look_and_act(name)
+                if record is None or not plan(record) or not record.is_due(self._now()):
+                    break
+        except EndpointForgottenError:
+            return None
+        except _LeasedError:
+            logger.info("endpoint left to the run that holds it", endpoint=name)
+            return record
+        if record:
+            failure = record.failure.code if record.failure else None
+            logger.info("endpoint looked at", endpoint=name, status=record.status.value, failure=failure)
+        return record
+
+    def reconcile(self, seconds_left: Callable[[], float]) -> int:
+        """Settle what has not settled, and look again at what nobody has looked at for an hour; tell how many.
+
+        It ends early when less than half a minute is left; the longest unseen come first, so the rest has its turn.
+        """
+        count = 0
+        for record in self._endpoints.restless(self._now() - _LOOK_AGAIN, _RECONCILE_AT_MOST):
+            if seconds_left() < _SECONDS_FOR_ONE:
+                logger.warning("schedule ran out of time", looked_at=count)
+                break
+            self.settle(record.name)
+            count += 1
+        return count
+
+    def _look_and_act(self, name: str) -> EndpointRecord | None:
+        """Take one look under the lease, and carry out what it leads to; give the record as the lease ends."""
+        record = self._endpoints.update(name, self._lease)
+        try:
+            observed = self._sagemaker.observe(record.name)
+            record = self._endpoints.update(name, lambda now: now.seen(observed, self._now()))
+            steps = plan(record) if record.is_due(self._now()) else ()
+            for step in steps:
+                self._carry_out(step, record)
+        except ConfigNotVisibleError as error:
+            logger.info("endpoint config not visible yet", endpoint=name, reason=str(error))
+            self._pause(_VISIBILITY_SECONDS)
+        except SageMakerError as error:
+            code, reason = error.code, str(error)
+            logger.warning("endpoint refused", endpoint=name, code=code, reason=reason)
+            return self._endpoints.update(name, lambda now: _released(now.refused(code, reason, self._now())))
+        else:
+            if not record.present and not steps and (record.status is Status.MISSING or not record.managed):
+                self._endpoints.remove(name, unless=lambda now: now.present)
+                logger.info("endpoint forgotten", endpoint=name)
+        return self._endpoints.update(name, _released)
+
+    def _lease(self, record: EndpointRecord) -> EndpointRecord:
+        now = self._now()
+        if record.is_leased(now):
+            raise _LeasedError
+        return replace(record, leased_until=rfc3339(now + LEASE))
+
+    def _carry_out(self, step: Step, planned: EndpointRecord) -> None:
+        name = planned.name
+        if isinstance(step, CreateModel):
+            # Before it is made, so that a crash leaves nothing that no record knows.
+            self._endpoints.update(name, lambda record: record.noting(step.name))
+        self._sagemaker.carry_out(step)
+        logger.info("step carried out", endpoint=name, step=type(step).__name__)
+        if isinstance(step, UpdateEndpoint):
+            self._endpoints.update(name, lambda record: replace(record, rolled_from=planned.modified_at))
+        if isinstance(step, DeleteModel):
+            self._endpoints.update(name, lambda record: record.without(step.name))
+
+
+def _released(record: EndpointRecord) -> EndpointRecord:
+    return replace(record, leased_until="")

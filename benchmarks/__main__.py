@@ -63,7 +63,7 @@ def _handler() -> Callable[[], object]:
     event = json.loads((ROOT / "events" / "get_bot.json").read_text())
     fields = json.loads((ROOT / "byob" / "bot_config.json").read_text())
     bots().create(fields)
-    endpoints().update(fields["endpoint_name"], lambda record: record)
+    endpoints().upsert(fields["endpoint_name"], lambda record: record)
 
     def call() -> Any:
         answer = get_bot.handler(event, None)

@@ -118,7 +118,7 @@ class SimulatedSageMaker:
         return seen
 
     def carry_out(self, step: Step) -> None:
-        if self.refusals and isinstance(step, CreateModel | CreateEndpoint | UpdateEndpoint | DeleteEndpoint):
+        if self.refusals:
             raise SageMakerError(*self.refusals.pop())
         match step:
             case CreateModel(name, _):

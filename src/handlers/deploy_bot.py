@@ -1,7 +1,7 @@
 """POST /bots/{name}/deploy: roll the endpoints that we made to the bot's configuration as it is now."""
 
 from shared.api import Answer, Request, operation
-from shared.bots.endpoints import deploy
+from shared.bots.deploy import deploy
 from shared.bots.fields import is_name
 from shared.bots.registry import bots
 from shared.bots.rehearse import rehearse_deploy

@@ -200,6 +200,24 @@ def test_an_endpoint_deleted_while_it_is_made_leaves_nothing_behind(
         eventually(lambda: api("GET", "/endpoints").json["endpoints"], lambda left: left == [])
 
 
+def test_an_endpoint_that_could_not_be_made_is_given_up_with_its_bot(
+    signed_opensearch: SigningProxy, configuration: Make
+) -> None:
+    own = {"INDEX_PREFIX": "given-up"}
+    invoice_reader = configuration()
+    with stack(signed_opensearch.url, listen(0), workers=1, extra=own, schedule_seconds=0.2) as running:
+        api = ApiClient(running.url, running.aws_url)
+        running.sagemaker.order(Fault.QUOTA, endpoint=invoice_reader["endpoint_name"], times=1)
+        api.register(invoice_reader)
+        eventually(lambda: api.endpoint_of(invoice_reader["name"]), lambda seen: seen["failure"] is not None)
+
+        assert api("DELETE", f"/bots/{invoice_reader['name']}").status == 204
+
+        eventually(lambda: api("GET", "/endpoints").json["endpoints"], lambda left: left == [])
+        assert artefacts(api, invoice_reader["endpoint_name"]) == set()
+        assert api.sagemaker.list_endpoints()["Endpoints"] == []
+
+
 @pytest.mark.parametrize("lost", ["trigger", "event", "both"])
 def test_the_schedule_alone_brings_it_in_service(
     signed_opensearch: SigningProxy, configuration: Make, lost: str

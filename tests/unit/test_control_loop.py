@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.bots.endpoints import asking_to_roll
+from shared.bots.deploy import asking_to_roll
 from shared.endpoints.record import MOVING, EndpointRecord, Status, Wanted
 from shared.endpoints.records import EndpointRecords
 from shared.endpoints.settle import ControlLoop
@@ -64,6 +64,11 @@ class World:
         if self.records.find(NAMES[0]):
             self.asked_for = False
             self.records.upsert(NAMES[0], lambda record: replace(record.afresh(), present=False))
+
+    def the_last_bot_is_deleted_and_its_endpoint_kept(self) -> None:
+        if self.records.find(NAMES[0]):
+            self.asked_for = False
+            self.records.upsert(NAMES[0], lambda record: replace(record.afresh(), needed=False))
 
     def an_event_or_a_trigger_arrives(self, times: int, name: str) -> None:
         for _ in range(times):
@@ -145,7 +150,7 @@ class World:
         else:
             assert made == {endpoint.config_name} == set(record.artefacts)
         if endpoint.status is Status.FAILED:
-            assert record.wanted is None  # else it is removed and made anew
+            assert not record.is_makable  # else it is removed and made anew
 
 
 NAME, WISH = st.sampled_from(NAMES), st.sampled_from(WISHES)
@@ -155,6 +160,7 @@ ACTIONS = st.one_of(
     st.tuples(st.just(World.a_bot_is_deployed), NAME, WISH),
     st.tuples(st.just(World.a_bot_is_deployed), NAME, WISH),
     st.tuples(st.just(World.the_last_bot_is_deleted_with_its_endpoint)),
+    st.tuples(st.just(World.the_last_bot_is_deleted_and_its_endpoint_kept)),
     st.tuples(st.just(World.an_event_or_a_trigger_arrives), st.integers(1, 5), NAME),
     st.tuples(st.just(World.an_event_or_a_trigger_arrives), st.integers(1, 5), NAME),
     st.tuples(st.just(World.the_schedule_runs)),

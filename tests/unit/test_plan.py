@@ -96,6 +96,12 @@ def test_an_endpoint_that_the_author_runs_is_never_made() -> None:
     assert plan(EndpointRecord(ENDPOINT, status=Status.MISSING)) == ()
 
 
+def test_what_no_bot_needs_is_neither_made_nor_removed() -> None:
+    assert plan(replace(ours(Status.MISSING), needed=False)) == (*DROP_OLD, *DROP_NEW)
+    assert plan(replace(ours(Status.IN_SERVICE), needed=False, artefacts=(NEW,))) == ()
+    assert plan(replace(ours(Status.FAILED), needed=False, artefacts=(NEW,))) == ()
+
+
 def test_a_roll_that_sagemaker_has_accepted_is_not_asked_for_again() -> None:
     accepted = replace(ours(Status.IN_SERVICE, OLD), roll_to=NEW, rolled_from="before", modified_at="before")
 

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
 from shared import clock
 from shared.bots.fields import wanted_endpoints
 from shared.bots.registry import BotRegistry, StoredBot
 from shared.endpoints.plan import plan
-from shared.endpoints.record import MOVING, EndpointRecord, Failure, Observed, Status, Wanted
+from shared.endpoints.record import EndpointRecord, Failure, Observed, Status, Wanted
 from shared.endpoints.records import EndpointRecords
 from shared.endpoints.sagemaker import SageMaker
 from shared.endpoints.trigger import Trigger
@@ -39,8 +40,8 @@ def see_to(
         name.lower(): _look(known.get(name.lower(), EndpointRecord(name)), wish, endpoints, sagemaker)
         for name, wish in wishes.items()
     }
-    to_do = [record.name for record in records.values() if record.wanted and _has_work(record)]
-    return records | _triggered(bot.name, to_do, endpoints, trigger, correlation_id)
+    to_do = [record.name for record in records.values() if record.wanted and has_work(record)]
+    return records | hand_over(bot.name, to_do, endpoints, trigger, correlation_id)
 
 
 def note_recent_wishes(*, bots: BotRegistry, endpoints: EndpointRecords) -> None:
@@ -53,14 +54,16 @@ def note_recent_wishes(*, bots: BotRegistry, endpoints: EndpointRecords) -> None
         for name, wish in wanted_endpoints(bot.fields).items():
             if wish and name.lower() not in noted:
                 noted.add(name.lower())
-                # One that is on its way out goes first; should the bot want it back, the next look makes it.
-                endpoints.upsert(
-                    name,
-                    lambda record, wish=wish: record.wishing(wish) if record.present else record,  # type: ignore[misc]
-                )
+                endpoints.upsert(name, partial(_still_wishing, wanted=wish))
 
 
-def _has_work(record: EndpointRecord) -> bool:
+def _still_wishing(record: EndpointRecord, wanted: Wanted) -> EndpointRecord:
+    # One that is on its way out goes first: whoever asked for that may have come after the bot was registered.
+    return record.wishing(wanted) if record.present else record
+
+
+def has_work(record: EndpointRecord) -> bool:
+    """Tell whether the control loop has something to do with an endpoint."""
     # Unknown: SageMaker could not be asked here; the control loop asks again before it makes anything.
     return record.status is Status.UNKNOWN or bool(plan(record))
 
@@ -91,7 +94,7 @@ def _wish(record: EndpointRecord, wanted: Wanted | None, seen: Observed | Failur
     return record if record.is_leased(now) else record.seen(seen, now)
 
 
-def _triggered(
+def hand_over(
     bot: str, names: list[str], endpoints: EndpointRecords, trigger: Trigger, correlation_id: str
 ) -> dict[str, EndpointRecord]:
     """Hand endpoints to the control loop; give the records of those that could not be handed over."""
@@ -118,64 +121,3 @@ def _noted(endpoints: EndpointRecords, name: str, change: Callable[[EndpointReco
         logger.exception("endpoint record not written", endpoint=name)
         record = change(EndpointRecord(name))
         return replace(record, failure=Failure("RecordNotWritten", str(error)))
-
-
-def deploy(
-    name: str, *, bots: BotRegistry, endpoints: EndpointRecords, trigger: Trigger, correlation_id: str
-) -> list[dict[str, Any]]:
-    """Have the bot's endpoints brought to its configuration as it is now; say of each what will be done.
-
-    Only endpoints that we made are rolled. Failed attempts are forgotten, so that one that was given up starts afresh.
-    Raise BotNotFoundError.
-    """
-    bot = bots.get(name)
-    records = {
-        endpoint: endpoints.upsert(endpoint, lambda record, wish=wish: asking_to_roll(record, wish))  # type: ignore[misc]
-        for endpoint, wish in wanted_endpoints(bot.fields).items()
-    }
-    actions = [action(record, endpoint) for endpoint, record in records.items()]
-    to_do = [record.name for record in records.values() if record.status in MOVING or _has_work(record)]
-    failed = _triggered(bot.name, to_do, endpoints, trigger, correlation_id)
-    for answer in actions:
-        if record := failed.get(answer["name"].lower()):
-            answer["detail"] += f"; {record.failure.message}" if record.failure else ""
-    return actions
-
-
-def asking_to_roll(record: EndpointRecord, wanted: Wanted | None) -> EndpointRecord:
-    """Take over a bot's wish, and that the endpoint is to be rolled to it where we made it."""
-    record = record.wishing(wanted)
-    if wanted is None:
-        return record
-    # An accepted update that is on its way is judged by what it was for, unless it is for the same.
-    under_way = record.rolled_from and record.roll_to == record.target
-    rolls = record.managed and (record.config_name != record.target or record.status is Status.UPDATE_ROLLBACK_FAILED)
-    if under_way or not rolls:
-        return record.afresh()
-    return replace(record.afresh(), roll_to=record.target, rolled_from="")
-
-
-def action(record: EndpointRecord, name: str) -> dict[str, Any]:
-    """Say in a word and in a sentence what the control loop will do with an endpoint."""
-    word, detail = _action(record)
-    return {"name": name, "action": word, "detail": detail}
-
-
-def _action(record: EndpointRecord) -> tuple[str, str]:
-    match record.status:
-        case Status.UNKNOWN:
-            return "wait", "SageMaker has not been asked yet; that comes first"
-        case Status.MISSING if record.wanted:
-            return "create", f"the endpoint is missing and is made from {record.wanted.image}"
-        case Status.MISSING:
-            return "none", "the endpoint is missing, and endpoint_ecr_image_path names no image to make it from"
-        case _ if not record.managed:
-            return "leave", "the endpoint was not made by the platform and is left alone"
-        case Status.FAILED if record.wanted:
-            return "recreate", f"the endpoint has failed; it is removed and made anew from {record.wanted.image}"
-        case status if status in MOVING:
-            return "wait", f"SageMaker is at work ({status.value}); what is wanted follows when it is done"
-        case _ if record.roll_to:
-            return "update", f"the endpoint is rolled from {record.config_name} to {record.roll_to}"
-        case _:
-            return "none", "the endpoint runs what the configuration asks for"

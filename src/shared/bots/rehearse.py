@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from shared import clock
-from shared.bots.endpoints import action, asking_to_roll
+from shared.bots.deploy import action, asking_to_roll
 from shared.bots.fields import Fields, wanted_endpoints
 from shared.bots.register import Change, differing
 from shared.bots.registry import BotRegistry

@@ -1,12 +1,13 @@
 """Removing a bot, and on request the endpoints that were made for it alone."""
 
 from dataclasses import replace
+from operator import methodcaller
 from typing import Final
 
 from shared.bots.fields import endpoint_names, is_name, wanted_endpoints
 from shared.bots.page import BotQuery
 from shared.bots.registry import BotChangedError, BotRegistry, StoredBot
-from shared.endpoints.record import EndpointRecord, Status
+from shared.endpoints.record import EndpointRecord
 from shared.endpoints.records import EndpointRecords
 from shared.endpoints.trigger import Trigger
 from shared.errors import BotNotFoundError, ConcurrentChangeError, TriggerError
@@ -36,7 +37,7 @@ def remove(
         preconditions.allow_change(bot.version_tag if bot else None)
         if bot is None:
             raise BotNotFoundError(name)
-        doomed = _doom(bot, bots, endpoints, with_endpoints=with_endpoints)
+        let_go = _let_go(bot, bots, endpoints, remove=with_endpoints)
         try:
             bots.delete(bot)
             break
@@ -45,48 +46,44 @@ def remove(
     else:
         raise ConcurrentChangeError(f"bot {name!r}")
     logger.info("bot removed", bot=name)
-    if doomed:
-        _start_removal(name, doomed, trigger, correlation_id)
+    if let_go:
+        _hand_over(name, let_go, trigger, correlation_id)
 
 
-def _doom(bot: StoredBot, bots: BotRegistry, endpoints: EndpointRecords, *, with_endpoints: bool) -> list[str]:
-    """Note which endpoints are to go, of those that this bot alone names; give their names.
+def _let_go(bot: StoredBot, bots: BotRegistry, endpoints: EndpointRecords, *, remove: bool) -> list[str]:
+    """Note which endpoints nobody needs any more, as this bot alone names them; give their names.
 
-    Ours go where that was asked for. One that is not there yet is not made any more, asked for or not: nobody would
-    use it. Of one that is not ours the record alone goes: the control loop knows whose it is.
+    Those that we made go where `remove` says so. Else they stay, and what is not there yet is not made any more.
     """
-    doomed = []
+    let_go = []
     for record in endpoints.get_many(endpoint_names(bot.fields)).values():
-        stays = record.managed and record.status is not Status.MISSING
-        if (with_endpoints or not stays) and not _others(bot, record.name, bots):
-            unknown = record.status is Status.UNKNOWN and not with_endpoints
-            endpoints.upsert(record.name, _no_longer_made if unknown else _no_longer_present)
-            # A bot that was registered between the look and the note wants the endpoint to stay.
-            if other := _others(bot, record.name, bots):
-                wanted = wanted_endpoints(other.fields).get(record.name, record.wanted)
-                endpoints.upsert(record.name, lambda now, wanted=wanted: now.wishing(wanted))  # type: ignore[misc]
-            else:
-                doomed.append(record.name)
-    return doomed
+        if _another(bot, record.name, bots):
+            continue
+        endpoints.upsert(record.name, _absent if remove else _unneeded)
+        # A bot that was registered between the look and the note wants the endpoint to stay.
+        if other := _another(bot, record.name, bots):
+            wishes = {name.lower(): wish for name, wish in wanted_endpoints(other.fields).items()}
+            endpoints.upsert(record.name, methodcaller("wishing", wishes[record.key]))
+        else:
+            let_go.append(record.name)
+    return let_go
 
 
-def _no_longer_present(record: EndpointRecord) -> EndpointRecord:
+def _absent(record: EndpointRecord) -> EndpointRecord:
     return replace(record.afresh(), present=False)
 
 
-def _no_longer_made(record: EndpointRecord) -> EndpointRecord:
-    # It may be there, ours and in use by hand; without being asked to, we do not remove it, but make none either.
-    return replace(record.afresh(), wanted=None)
+def _unneeded(record: EndpointRecord) -> EndpointRecord:
+    return replace(record.afresh(), needed=False)
 
 
-def _others(bot: StoredBot, endpoint: str, bots: BotRegistry) -> StoredBot | None:
+def _another(bot: StoredBot, endpoint: str, bots: BotRegistry) -> StoredBot | None:
     found = bots.page(BotQuery(endpoint_name=endpoint), size=2)
     return next((other for other in found if other.name != bot.name), None)
 
 
-def _start_removal(name: str, doomed: list[str], trigger: Trigger, correlation_id: str) -> None:
+def _hand_over(name: str, let_go: list[str], trigger: Trigger, correlation_id: str) -> None:
     try:
-        trigger.provision(name, doomed, correlation_id)
-        logger.info("removal of endpoints triggered", bot=name, endpoints=doomed)
+        trigger.provision(name, let_go, correlation_id)
     except TriggerError:
-        logger.exception("removal of endpoints not triggered", bot=name, endpoints=doomed)
+        logger.exception("endpoints not handed over, the schedule takes them up", bot=name, endpoints=let_go)

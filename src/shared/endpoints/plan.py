@@ -85,13 +85,13 @@ def plan(record: EndpointRecord) -> tuple[Step, ...]:
     if record.status is Status.UNKNOWN or record.status in MOVING:
         return ()
     if record.status is Status.MISSING:
-        if record.present and record.wanted:
+        if record.is_makable and record.wanted:
             made = CreateEndpoint(record.name, record.target)
             return (*_prepared(record.target, record.wanted), made, *_clean_up(record, keep={record.target}))
         return _clean_up(record, keep=set())
     if not record.managed:
         return _clean_up(record, keep={record.config_name})
-    if not record.present or (record.status is Status.FAILED and record.wanted):
+    if not record.present or (record.status is Status.FAILED and record.is_makable):
         # SageMaker API, CreateEndpoint: a Failed endpoint can only be deleted; it is made anew once it is gone.
         return (DeleteEndpoint(record.name),)
     if record.wanted and record.status in _CAN_ROLL and _wants_roll(record):
@@ -103,7 +103,7 @@ def plan(record: EndpointRecord) -> tuple[Step, ...]:
 
 def is_settled(record: EndpointRecord) -> bool:
     """Tell whether nothing is left to do or to wait for; what is settled is looked at now and then all the same."""
-    under_way = record.leased_until or record.rolled_from or not record.present
+    under_way = record.leased_until or record.rolled_from or not record.present or record.is_forgettable
     if under_way or record.status is Status.UNKNOWN or record.status in MOVING:
         return False
     return record.given_up or not plan(record)

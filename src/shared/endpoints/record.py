@@ -92,15 +92,19 @@ class Observed:
 class EndpointRecord:
     """One endpoint: wanted, observed, and how the attempts to bring them together went.
 
-    `present` False asks for removal. `wanted` None: the author runs it, we never make it. `artefacts`: names of the
-    models and configs that we may have made and not yet removed, noted before they are made. `roll_to`: the config
-    that `deploy` asked for. `rolled_from`: the endpoint's modified_at when SageMaker accepted the update to it.
-    `leased_until`: somebody carries out steps until then. Times are RFC 3339 in UTC, "" or None where there is none.
+    Times are RFC 3339 in UTC, "" or None where there is none.
+
+    `wanted` None: the author runs it, we never make it. `present` False asks for removal. `needed` False: no bot names
+    it any more; it is not made, and not removed either where it is there. `artefacts`: names of the models and configs
+    that we may have made and not yet removed, noted before they are made. `roll_to`: the config that `deploy` asked
+    for. `rolled_from`: the endpoint's modified_at when SageMaker accepted the update to it. `leased_until`: somebody
+    carries out steps until then; `nudged`: others came meanwhile, so they look once more.
     """
 
     name: str
     wanted: Wanted | None = None
     present: bool = True
+    needed: bool = True
     managed: bool = False
     status: Status = Status.UNKNOWN
     since: str | None = None
@@ -114,6 +118,7 @@ class EndpointRecord:
     next_attempt_at: str | None = None
     observed_at: str | None = None
     leased_until: str = ""
+    nudged: bool = False
 
     @property
     def key(self) -> str:
@@ -140,11 +145,22 @@ class EndpointRecord:
 
     def wishing(self, wanted: Wanted | None) -> Self:
         """Take over a bot's wish; a changed one starts afresh, as the failures of the old one say nothing of it."""
-        record = self if self.present else replace(self.afresh(), present=True)
+        record = self if self.present and self.needed else replace(self.afresh(), present=True, needed=True)
         if wanted is None or wanted == self.wanted:
             return record
         # A roll that SageMaker has not begun is no longer what anybody asked for.
         return replace(record.afresh(), wanted=wanted, roll_to=self.roll_to if self.rolled_from else "")
+
+    @property
+    def is_makable(self) -> bool:
+        """Whether the endpoint is to be made where it is missing."""
+        return self.present and self.needed and self.wanted is not None
+
+    @property
+    def is_forgettable(self) -> bool:
+        """Whether nobody asks for the endpoint and nothing of ours is there, so that the record has no more use."""
+        nothing_ours = self.status is Status.MISSING or (self.status is not Status.UNKNOWN and not self.managed)
+        return not (self.present and self.needed) and nothing_ours
 
     def afresh(self) -> Self:
         """Forget the failed attempts."""
@@ -162,7 +178,7 @@ class EndpointRecord:
         if observed.status is Status.MISSING:
             # Its model and config may be there still; they stay noted as artefacts.
             record = record if record.attempts else record.afresh()
-            if record.present and not record.wanted:
+            if record.present and record.needed and not record.wanted:
                 record = replace(record, failure=NO_IMAGE)
             return replace(record, config_name="", modified_at="", managed=False, roll_to="", rolled_from="")
         record = replace(

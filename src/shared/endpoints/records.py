@@ -17,6 +17,7 @@ _PROPERTIES: Final[Mapping[str, Any]] = {
     "name": _KEYWORD,
     "wanted": {"properties": {"image": _KEPT, "model_data": _KEPT, "instance_type": _KEPT}},
     "present": {"type": "boolean"},
+    "needed": {"type": "boolean"},
     "managed": {"type": "boolean"},
     "status": _KEYWORD,
     "config_name": _KEPT,
@@ -30,6 +31,7 @@ _PROPERTIES: Final[Mapping[str, Any]] = {
     "next_attempt_at": {"type": "date"},
     "observed_at": {"type": "date"},
     "leased_until": _KEPT,
+    "nudged": {"type": "boolean"},
     # What the schedule looks for: plan.is_settled as of the last write.
     "settled": {"type": "boolean"},
 }

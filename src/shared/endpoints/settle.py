@@ -13,7 +13,7 @@ from typing import Final
 from shared import clock
 from shared.clock import rfc3339
 from shared.endpoints.plan import CreateModel, DeleteModel, Step, UpdateEndpoint, plan
-from shared.endpoints.record import LEASE, EndpointRecord, Status
+from shared.endpoints.record import LEASE, EndpointRecord
 from shared.endpoints.records import EndpointForgottenError, EndpointRecords
 from shared.endpoints.sagemaker import SageMaker
 from shared.errors import ConfigNotVisibleError, SageMakerError
@@ -61,17 +61,16 @@ class ControlLoop:
             return None
         try:
             for _ in range(_MAX_LOOKS):
-                record = self._look_and_act(name)
-                if record is None or not plan(record) or not record.is_due(self._now()):
+                record, goes_on = self._look_and_act(name)
+                if not goes_on:
                     break
         except EndpointForgottenError:
             return None
         except _LeasedError:
             logger.info("endpoint left to the run that holds it", endpoint=name)
             return record
-        if record:
-            failure = record.failure.code if record.failure else None
-            logger.info("endpoint looked at", endpoint=name, status=record.status.value, failure=failure)
+        failure = record.failure.code if record.failure else None
+        logger.info("endpoint looked at", endpoint=name, status=record.status.value, failure=failure)
         return record
 
     def reconcile(self, seconds_left: Callable[[], float]) -> int:
@@ -88,33 +87,53 @@ class ControlLoop:
             count += 1
         return count
 
-    def _look_and_act(self, name: str) -> EndpointRecord | None:
-        """Take one look under the lease, and carry out what it leads to; give the record as the lease ends."""
-        record = self._endpoints.update(name, self._lease)
+    def _look_and_act(self, name: str) -> tuple[EndpointRecord, bool]:
+        """Take one look under the lease, and carry out what it leads to.
+
+        Give the record as the lease ends, and whether another look is due: something was done, or somebody came by.
+        """
+        record = self._endpoints.update(name, self._leased)
+        if record.nudged:
+            raise _LeasedError
+        acted = True
         try:
             observed = self._sagemaker.observe(record.name)
             record = self._endpoints.update(name, lambda now: now.seen(observed, self._now()))
-            steps = plan(record) if record.is_due(self._now()) else ()
-            for step in steps:
+            left = plan(record)
+            acted = bool(left) and record.is_due(self._now())
+            for step in left if acted else ():
                 self._carry_out(step, record)
+            if record.is_forgettable and not left:
+                self._endpoints.remove(name, unless=lambda now: not now.is_forgettable)
+                logger.info("endpoint forgotten", endpoint=name)
         except ConfigNotVisibleError as error:
             logger.info("endpoint config not visible yet", endpoint=name, reason=str(error))
             self._pause(_VISIBILITY_SECONDS)
         except SageMakerError as error:
             code, reason = error.code, str(error)
             logger.warning("endpoint refused", endpoint=name, code=code, reason=reason)
-            return self._endpoints.update(name, lambda now: _released(now.refused(code, reason, self._now())))
-        else:
-            if not record.present and not steps and (record.status is Status.MISSING or not record.managed):
-                self._endpoints.remove(name, unless=lambda now: now.present)
-                logger.info("endpoint forgotten", endpoint=name)
-        return self._endpoints.update(name, _released)
+            self._endpoints.update(name, lambda now: now.refused(code, reason, self._now()))
+            acted = False
+        return self._released(name, acted=acted)
 
-    def _lease(self, record: EndpointRecord) -> EndpointRecord:
+    def _leased(self, record: EndpointRecord) -> EndpointRecord:
+        """Take the lease, or leave word to whoever holds it, as they may have looked before our reason to come."""
         now = self._now()
         if record.is_leased(now):
-            raise _LeasedError
-        return replace(record, leased_until=rfc3339(now + LEASE))
+            return replace(record, nudged=True)
+        return replace(record, leased_until=rfc3339(now + LEASE), nudged=False)
+
+    def _released(self, name: str, *, acted: bool) -> tuple[EndpointRecord, bool]:
+        nudged = False
+
+        def release(record: EndpointRecord) -> EndpointRecord:
+            nonlocal nudged
+            nudged = record.nudged
+            return replace(record, leased_until="", nudged=False)
+
+        record = self._endpoints.update(name, release)
+        # A wish that came meanwhile is as good a reason for another look as a nudge.
+        return record, acted or nudged or (bool(plan(record)) and record.is_due(self._now()))
 
     def _carry_out(self, step: Step, planned: EndpointRecord) -> None:
         name = planned.name
@@ -127,7 +146,3 @@ class ControlLoop:
             self._endpoints.update(name, lambda record: replace(record, rolled_from=planned.modified_at))
         if isinstance(step, DeleteModel):
             self._endpoints.update(name, lambda record: record.without(step.name))
-
-
-def _released(record: EndpointRecord) -> EndpointRecord:
-    return replace(record, leased_until="")

@@ -48,6 +48,10 @@ def artefacts(api: ApiClient, endpoint: str) -> set[str]:
     return {name for name in [*models, *configs] if name.startswith(f"{endpoint}-")}
 
 
+def there(api: ApiClient) -> list[str]:
+    return [endpoint["EndpointName"] for endpoint in api.sagemaker.list_endpoints(MaxResults=100)["Endpoints"]]
+
+
 def test_missing_then_creating_then_in_service(api: ApiClient, configuration: Make) -> None:
     invoice_reader = configuration()
     created = api.register(invoice_reader)
@@ -138,6 +142,20 @@ def test_deploy_rolls_and_removes_the_old_model_and_config_after_success(api: Ap
     assert new != old
     assert api.sagemaker.describe_endpoint(EndpointName=endpoint)["EndpointConfigName"] == new
     assert api("POST", f"/bots/{name}/deploy").json["endpoints"][0]["action"] == "none"
+
+
+def test_deploy_makes_an_endpoint_again_that_somebody_removed(api: ApiClient, configuration: Make) -> None:
+    invoice_reader = configuration()
+    name, endpoint = invoice_reader["name"], invoice_reader["endpoint_name"]
+    api.register(invoice_reader)
+    settled(api, name)
+    api.sagemaker.delete_endpoint(EndpointName=endpoint)
+    eventually(lambda: there(api), lambda found: endpoint not in found)
+
+    api("POST", f"/bots/{name}/deploy")
+
+    eventually(lambda: there(api), lambda found: endpoint in found)
+    settled(api, name)
 
 
 @pytest.mark.parametrize("reason", ["", "The primary container did not pass the ping health check."])

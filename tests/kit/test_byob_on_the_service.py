@@ -76,3 +76,26 @@ def test_show_tells_the_state_of_the_endpoint(api: ApiClient, configuration: Mak
 
     assert shown.returncode == 0
     assert "InService" in shown.stdout
+
+
+def test_a_rehearsal_a_deploy_and_the_list_of_endpoints(api: ApiClient, configuration: Make, tmp_path: Path) -> None:
+    invoice_reader = configuration()
+    name, endpoint = invoice_reader["name"], invoice_reader["endpoint_name"]
+    file = tmp_path / "bot_config.json"
+    file.write_text(json.dumps(invoice_reader))
+
+    rehearsed = byob(api, "register", str(file), "--validate-only", "--json")
+    before = byob(api, "show", name)
+    registered = byob(api, "register", str(file), "--wait")
+    file.write_text(json.dumps({**invoice_reader, "model_s3_path": "s3://models/layout-2.tar.gz"}))
+    byob(api, "register", str(file))
+    deployed = byob(api, "deploy", name, "--wait", "--json")
+    listed = byob(api, "endpoints", "--json")
+
+    assert json.loads(rehearsed.stdout)["would"] == "create"
+    assert before.returncode == 1
+    assert (registered.returncode, "InService" in registered.stdout) == (0, True)
+    assert deployed.returncode == 0, deployed.stderr
+    assert json.loads(deployed.stdout)["endpoints"][0]["outdated"] is False
+    (shown,) = [found for found in json.loads(listed.stdout) if found["name"] == endpoint]
+    assert (shown["bots"], shown["model_data"]) == ([name], "s3://models/layout-2.tar.gz")

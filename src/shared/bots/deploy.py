@@ -4,7 +4,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from shared.bots.endpoints import hand_over, has_work
+from shared.bots.endpoints import hand_over
 from shared.bots.fields import wanted_endpoints
 from shared.bots.registry import BotRegistry
 from shared.endpoints.record import MOVING, EndpointRecord, Status, Wanted
@@ -26,7 +26,8 @@ def deploy(
         for endpoint, wish in wanted_endpoints(bot.fields).items()
     }
     actions = [action(record, endpoint) for endpoint, record in records.items()]
-    to_do = [record.name for record in records.values() if record.status in MOVING or has_work(record)]
+    # Also where the record shows nothing to do: whoever deploys may know better, and the control loop looks first.
+    to_do = [record.name for record in records.values() if record.wanted]
     failed = hand_over(bot.name, to_do, endpoints, trigger, correlation_id)
     for answer in actions:
         if record := failed.get(answer["name"].lower()):

@@ -49,7 +49,7 @@ class SageMaker:
                 return Observed(Status.MISSING)
             raise
         return Observed(
-            status=Status(described["EndpointStatus"]),
+            status=_status(described["EndpointStatus"]),
             config_name=described.get("EndpointConfigName", ""),
             managed=_owner() in tags,
             failure_reason=described.get("FailureReason", ""),
@@ -122,6 +122,13 @@ class SageMaker:
 def sagemaker() -> SageMaker:
     """Give the door, made on first use."""
     return SageMaker()
+
+
+def _status(text: str) -> Status:
+    try:
+        return Status(text)
+    except ValueError:
+        raise SageMakerError("UnknownStatus", f"SageMaker tells a state that is not known here: {text}") from None
 
 
 def _owner() -> dict[str, str]:

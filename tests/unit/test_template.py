@@ -3,6 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from handlers.method_not_allowed import ALLOWED
 from local.stack import environment_of
 from local.template import ROOT, functions
 from shared import settings
@@ -41,3 +42,13 @@ def test_local_mode_gives_the_functions_the_variables_that_the_template_gives() 
     in_template = frozenset().union(*(function.environment for function in functions().values()))
 
     assert in_template <= environment_of("http://127.0.0.1:9200", "http://127.0.0.1:5000").keys()
+
+
+def test_the_methods_that_a_405_names_are_those_of_the_template() -> None:
+    routes = [route for function in functions().values() for route in function.routes]
+    refused = {route.path for route in routes if route.method == "ANY"}
+
+    assert refused == {route.path for route in routes}
+    assert {path: set(methods) for path, methods in ALLOWED.items()} == {
+        path: {route.method for route in routes if route.path == path and route.method != "ANY"} for path in refused
+    }

@@ -1,6 +1,7 @@
 """The real parts that tests run on: one OpenSearch node, a signature check before it, and the API over HTTP."""
 
 import itertools
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,6 +15,9 @@ from tests.proxies import FaultProxy, SigningProxy
 from tests.support import ApiClient
 
 _numbers = itertools.count(1)
+
+# A shell starts its background jobs with SIGINT ignored, and children inherit that; tests send it to theirs.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -69,3 +69,14 @@ def test_what_is_not_settled_or_not_looked_at_is_found(index: Any) -> None:
 
     assert {document.id for document in index.search(RESTLESS)} == {"moving", "forgotten"}
     assert index.get_many(["settled", "nobody"]).keys() == {"settled"}
+
+
+@pytest.mark.usefixtures("real")
+def test_an_index_of_an_earlier_version_is_given_the_new_fields() -> None:
+    before = Index("aging", {"name": {"type": "keyword"}})
+    before.create("layout", {"name": "layout"})
+    after = Index("aging", {"name": {"type": "keyword"}, "since": {"type": "date"}})
+
+    after.create("tables", {"name": "tables", "since": "2026-11-24T09:30:00Z"})
+
+    assert after.get_many(["layout", "tables"]).keys() == {"layout", "tables"}

@@ -57,7 +57,8 @@ class VersionConflictError(Exception):
 class Index:
     """One index, reached through an alias of its name so that it can be rebuilt behind it.
 
-    It is created by the first write that needs it. `refresh` makes a search right after a write see it.
+    It is created, or given the fields that are new, by the first write that needs it. `refresh` makes a search right
+    after a write see it.
     """
 
     def __init__(self, name: str, properties: Mapping[str, Any], *, refresh: bool = False) -> None:
@@ -123,12 +124,7 @@ class Index:
             return client().index(index=self._alias, id=id, body=marked, params=dict(params))
 
         try:
-            try:
-                answer = _answer(write)
-            except NotFoundError:
-                # require_alias turns a missing index into this answer; without it OpenSearch would make one up.
-                self._create_index()
-                answer = _answer(write)
+            answer = self._answer_of_write(write)
         except ConflictError as error:
             existing = self.get(id)
             if existing is None or existing.source.get("write_id") != marked["write_id"]:
@@ -140,6 +136,19 @@ class Index:
                 raise RegistryUnavailableError(str(error)) from error
             return existing
         return Document(id, marked, Version(answer["_seq_no"], answer["_primary_term"]))
+
+    def _answer_of_write(self, write: Callable[[], Any]) -> Any:
+        try:
+            return _answer(write)
+        except NotFoundError:
+            # require_alias turns a missing index into this answer; without it OpenSearch would make one up.
+            self._create_index()
+        except RequestError as error:
+            if error.error != "strict_dynamic_mapping_exception":
+                raise
+            # An index that an earlier version made lacks the fields that have come since.
+            _answer(lambda: client().indices.put_mapping(index=self._alias, body={"properties": self._properties}))
+        return _answer(write)
 
     def _create_index(self) -> None:
         body = {

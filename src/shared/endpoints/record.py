@@ -253,7 +253,7 @@ class EndpointRecord:
         known["status"] = Status(known["status"])
         known["wanted"] = Wanted(**known["wanted"]) if known["wanted"] else None
         known["failure"] = Failure(**known["failure"]) if known["failure"] else None
-        known["artefacts"] = tuple(known["artefacts"])
+        known["artefacts"] = tuple(known.get("artefacts", ()))
         return cls(**known)
 
 

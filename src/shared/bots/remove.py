@@ -15,6 +15,7 @@ from shared.log import logger
 from shared.preconditions import Preconditions
 
 _MAX_ATTEMPTS: Final = 20
+_AT_ONCE: Final = 100
 
 
 def remove(
@@ -29,15 +30,18 @@ def remove(
 ) -> None:
     """Unregister a bot; raise BotNotFoundError or PreconditionFailedError.
 
-    `with_endpoints`: those that we made and that no other bot names are removed as well. That is noted before the
-    bot goes, so that a call that broke off can be repeated without leaving an endpoint behind.
+    `with_endpoints`: those that we made and that no other bot names are removed as well. That is noted before the bot
+    goes, so that a call that broke off leaves no endpoint behind, and done after it, so that no bot loses an endpoint.
+    Without it they stay; one that is not there yet is not made any more.
     """
     bot = bots.find(name) if is_name(name) else None
     for _ in range(_MAX_ATTEMPTS):
         preconditions.allow_change(bot.version_tag if bot else None)
         if bot is None:
             raise BotNotFoundError(name)
-        let_go = _let_go(bot, bots, endpoints, remove=with_endpoints)
+        known = endpoints.get_many(endpoint_names(bot.fields)).values()
+        for record in known if with_endpoints else ():
+            endpoints.upsert(record.name, lambda now: replace(now, leaving=name))
         try:
             bots.delete(bot)
             break
@@ -46,40 +50,34 @@ def remove(
     else:
         raise ConcurrentChangeError(f"bot {name!r}")
     logger.info("bot removed", bot=name)
+    let_go = [record.name for record in known if let_go_of(record, bots, endpoints, remove=with_endpoints)]
     if let_go:
         _hand_over(name, let_go, trigger, correlation_id)
 
 
-def _let_go(bot: StoredBot, bots: BotRegistry, endpoints: EndpointRecords, *, remove: bool) -> list[str]:
-    """Note which endpoints nobody needs any more, as this bot alone names them; give their names.
-
-    Those that we made go where `remove` says so. Else they stay, and what is not there yet is not made any more.
-    """
-    let_go = []
-    for record in endpoints.get_many(endpoint_names(bot.fields)).values():
-        if _another(bot, record.name, bots):
-            continue
-        endpoints.upsert(record.name, _absent if remove else _unneeded)
-        # A bot that was registered between the look and the note wants the endpoint to stay.
-        if other := _another(bot, record.name, bots):
-            wishes = {name.lower(): wish for name, wish in wanted_endpoints(other.fields).items()}
-            endpoints.upsert(record.name, methodcaller("wishing", wishes[record.key]))
-        else:
-            let_go.append(record.name)
-    return let_go
+def finish_departures(*, bots: BotRegistry, endpoints: EndpointRecords) -> None:
+    """End the removals that broke off: endpoints of bots that are gone go, those of bots that stayed stay."""
+    for record in endpoints.leaving(_AT_ONCE):
+        if not let_go_of(record, bots, endpoints, remove=True):
+            endpoints.upsert(record.name, lambda now: replace(now, leaving=""))
+            logger.info("endpoint stays with its bots", endpoint=record.name)
 
 
-def _absent(record: EndpointRecord) -> EndpointRecord:
-    return replace(record.afresh(), present=False)
+def let_go_of(record: EndpointRecord, bots: BotRegistry, endpoints: EndpointRecords, *, remove: bool) -> bool:
+    """Note that nobody needs an endpoint any more, unless some bot does; tell which of them it was."""
+    if _any_user(record.name, bots):
+        return False
+    endpoints.upsert(record.name, methodcaller("unneeded", remove=remove))
+    # A bot that was registered between the look and the note wants the endpoint to stay.
+    user = _any_user(record.name, bots)
+    if user:
+        wishes = {name.lower(): wish for name, wish in wanted_endpoints(user.fields).items()}
+        endpoints.upsert(record.name, methodcaller("wishing", wishes[record.key]))
+    return user is None
 
 
-def _unneeded(record: EndpointRecord) -> EndpointRecord:
-    return replace(record.afresh(), needed=False)
-
-
-def _another(bot: StoredBot, endpoint: str, bots: BotRegistry) -> StoredBot | None:
-    found = bots.page(BotQuery(endpoint_name=endpoint), size=2)
-    return next((other for other in found if other.name != bot.name), None)
+def _any_user(endpoint: str, bots: BotRegistry) -> StoredBot | None:
+    return next(iter(bots.page(BotQuery(endpoint_name=endpoint), size=1)), None)
 
 
 def _hand_over(name: str, let_go: list[str], trigger: Trigger, correlation_id: str) -> None:

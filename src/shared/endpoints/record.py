@@ -98,7 +98,8 @@ class EndpointRecord:
     it any more; it is not made, and not removed either where it is there. `artefacts`: names of the models and configs
     that we may have made and not yet removed, noted before they are made. `roll_to`: the config that `deploy` asked
     for. `rolled_from`: the endpoint's modified_at when SageMaker accepted the update to it. `leased_until`: somebody
-    carries out steps until then; `nudged`: others came meanwhile, so they look once more.
+    carries out steps until then; `nudged`: others came meanwhile, so they look once more. `leaving`: the bot whose
+    removal was begun together with the endpoint's; nothing is removed before that bot is gone.
     """
 
     name: str
@@ -119,6 +120,7 @@ class EndpointRecord:
     observed_at: str | None = None
     leased_until: str = ""
     nudged: bool = False
+    leaving: str = ""
 
     @property
     def key(self) -> str:
@@ -146,6 +148,7 @@ class EndpointRecord:
     def wishing(self, wanted: Wanted | None) -> Self:
         """Take over a bot's wish; a changed one starts afresh, as the failures of the old one say nothing of it."""
         record = self if self.present and self.needed else replace(self.afresh(), present=True, needed=True)
+        record = replace(record, leaving="")
         if wanted is None or wanted == self.wanted:
             return record
         # A roll that SageMaker has not begun is no longer what anybody asked for.
@@ -161,6 +164,11 @@ class EndpointRecord:
         """Whether nobody asks for the endpoint and nothing of ours is there, so that the record has no more use."""
         nothing_ours = self.status is Status.MISSING or (self.status is not Status.UNKNOWN and not self.managed)
         return not (self.present and self.needed) and nothing_ours
+
+    def unneeded(self, *, remove: bool) -> Self:
+        """Note that no bot names the endpoint any more, and whether it is to be removed or stays."""
+        record = replace(self.afresh(), leaving="")
+        return replace(record, present=False) if remove else replace(record, needed=False)
 
     def afresh(self) -> Self:
         """Forget the failed attempts."""

@@ -32,6 +32,7 @@ _PROPERTIES: Final[Mapping[str, Any]] = {
     "observed_at": {"type": "date"},
     "leased_until": _KEPT,
     "nudged": {"type": "boolean"},
+    "leaving": _KEYWORD,
     # What the schedule looks for: plan.is_settled as of the last write.
     "settled": {"type": "boolean"},
 }
@@ -103,6 +104,12 @@ class EndpointRecords:
             "sort": [{"observed_at": {"order": "asc", "missing": "_first"}}],
         }
         return [EndpointRecord.from_source(hit.source) for hit in self._index.search(body)]
+
+    def leaving(self, size: int) -> list[EndpointRecord]:
+        """Find records of endpoints whose removal was begun together with a bot's."""
+        clauses = {"filter": {"exists": {"field": "leaving"}}, "must_not": {"term": {"leaving": {"value": ""}}}}
+        hits = self._index.search({"size": size, "query": {"bool": clauses}})
+        return [EndpointRecord.from_source(hit.source) for hit in hits]
 
     def page(self, after: str, size: int) -> list[EndpointRecord]:
         """Read `size` records by name, after the name `after` ("": from the first)."""

@@ -9,7 +9,7 @@ import pytest
 from local.opensearch import OpenSearchNode
 from local.stack import environment_of
 from shared import opensearch, settings
-from shared.bots.registry import BotRegistry
+from shared.bots.registry import BotRegistry, StoredBot
 from shared.bots.remove import finish_departures, remove
 from shared.endpoints.record import EndpointRecord, Observed, Status, Wanted
 from shared.endpoints.records import EndpointRecords
@@ -72,7 +72,8 @@ def test_a_removal_that_meets_a_newer_bot_takes_nothing(
 ) -> None:
     bots, endpoints = doors
     before = bots.get(bot["name"])
-    look_up, changes = endpoints.get_many, []
+    look_up = endpoints.get_many
+    changes: list[StoredBot] = []
 
     def changed_meanwhile(names: Iterable[str]) -> dict[str, EndpointRecord]:
         if not changes:

@@ -5,12 +5,19 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 PORT ?= 3000
+# Of `make run`; another address, or 0.0.0.0 for all, lets containers reach it.
+LISTEN ?= 127.0.0.1
+# Of the functions: x86_64 or arm64; as it was deployed before, if it was.
+ARCH ?= $(if $(shell grep -s 'Architecture=[\\"]*arm64' samconfig.toml),arm64,x86_64)
 VENV := .venv
 RUN := env PYTHONPATH=src:. $(VENV)/bin/python
+TOOLS := .tools
+SAM := $(TOOLS)/sam/bin/sam
+export SAM_CLI_TELEMETRY ?= 0
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The stamp is newer than both lock files once everything in them is installed.
 $(VENV)/.installed: src/requirements.txt requirements-dev.txt
@@ -21,20 +28,55 @@ $(VENV)/.installed: src/requirements.txt requirements-dev.txt
 		-r src/requirements.txt -r requirements-dev.txt | awk '/^(Collecting|Installing|Successfully)/ {print substr($$0, 1, 100); fflush()}'
 	@touch $@
 
+# Tools that no code imports: each is installed by the first target that runs it.
+$(TOOLS)/%/.installed: tools/%.txt | $(VENV)/.installed
+	@echo "installing $* (once)"
+	@$(VENV)/bin/uv venv --quiet --clear --python $(VENV)/bin/python $(TOOLS)/$*
+	@$(VENV)/bin/uv pip install --quiet --require-hashes --python $(TOOLS)/$* -r $<
+	@touch $@
+
 .PHONY: setup
 setup: $(VENV)/.installed ## install what is missing (the other targets do it by themselves)
 
 .PHONY: demo
-demo: setup ## register the sample bot on a local stack, show it, and stop everything
+demo: setup ## register the sample bot on a local stack, run it over pictures, and stop everything
 	@exec $(RUN) -m local demo
 
 .PHONY: run
-run: setup ## serve the API on http://127.0.0.1:3000 until Ctrl-C (PORT=... changes it)
-	@exec $(RUN) -m local run --port $(PORT)
+run: setup ## serve the API on http://127.0.0.1:3000 until Ctrl-C (PORT=... changes it, LOGS=1 shows the logs)
+	@exec $(RUN) -m local run --port $(PORT) --host $(LISTEN) $(if $(LOGS),--logs)
 
 .PHONY: test
-test: setup ## run all tests
+test: setup ## run the tests (build-check has those of what is built)
 	@exec $(VENV)/bin/python -m pytest
+
+.PHONY: torture
+torture: setup ## see under faults and load that nothing is lost (ONLY=lost_updates one part, SHORT=1 a short form)
+	@exec $(VENV)/bin/python -m pytest -m torture -q -s --no-header tests/torture$(if $(ONLY),/test_$(ONLY).py)
+
+.PHONY: build
+build: setup $(TOOLS)/sam/.installed ## make what is deployed, in .aws-sam/build (ARCH=arm64 for the other architecture)
+	@$(VENV)/bin/python tools/package.py $(ARCH)
+	@ARCH=$(ARCH) $(SAM) build --parameter-overrides Architecture=$(ARCH)
+
+.PHONY: deploy
+deploy: build ## deploy what was built; asks for the parameters as long as samconfig.toml names no region
+	@exec $(SAM) deploy $$(grep -q '^region' samconfig.toml || echo --guided)
+
+.PHONY: build-check
+build-check: build ## look at what was built as Lambda will: imports, bytecode, nothing needless
+	@exec $(VENV)/bin/python -m pytest -m built
+
+.PHONY: template-check
+template-check: $(TOOLS)/sam/.installed $(TOOLS)/cfn-lint/.installed $(TOOLS)/checkov/.installed ## hold template.yaml to every rule
+	@$(SAM) validate --lint
+	@$(TOOLS)/cfn-lint/bin/cfn-lint template.yaml && echo "cfn-lint: nothing to say"
+	@$(TOOLS)/checkov/bin/checkov --config-file .checkov.yaml -f template.yaml
+	@exec $(VENV)/bin/python -m pytest -m 'transformed or not built' tests/template
+
+.PHONY: sam-check
+sam-check: build ## run every function in a container by sam local, and compare with the handlers here (needs Docker)
+	@exec $(RUN) -m local sam-check
 
 .PHONY: lint
 lint: setup ## check format, rules, types and the direction of imports
@@ -49,8 +91,9 @@ format: setup ## bring the code into its format
 	@$(VENV)/bin/ruff format .
 
 .PHONY: bench
-bench: setup ## measure a warm read against raw round trips
-	@exec $(RUN) -m benchmarks
+bench: setup ## measure a warm read, and the planning of jobs, against raw round trips
+	@$(RUN) -m benchmarks
+	@$(RUN) -m benchmarks.job_plan
 
 .PHONY: openapi
 openapi: setup ## write docs/openapi.json from the code
@@ -62,7 +105,11 @@ lock: setup ## resolve the dependencies in pyproject.toml into the lock files
 		--upgrade -o src/requirements.txt
 	@$(VENV)/bin/uv pip compile --group pyproject.toml:dev -c src/requirements.txt --universal --python-version 3.11 \
 		--generate-hashes --no-header -q --upgrade -o requirements-dev.txt
+	@for tool in sam cfn-lint checkov; do \
+		$(VENV)/bin/uv pip compile --group pyproject.toml:$$tool --universal --python-version 3.11 \
+			--generate-hashes --no-header -q --upgrade -o tools/$$tool.txt; \
+	done
 
 .PHONY: clean
 clean: ## remove the local bots and what was built; the next start begins anew
-	@rm -rf .local .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@rm -rf .local .venv .tools .aws-sam .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

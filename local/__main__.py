@@ -1,4 +1,4 @@
-"""`python -m local run|demo|openapi`: what the Makefile's targets start."""
+"""`python -m local run|demo|openapi|sam-check`: what the Makefile's targets start."""
 
 import os
 import shutil
@@ -15,43 +15,59 @@ from typing import Annotated, Final
 import requests
 import typer
 
-from local import openapi, template
-from local.aws import CREDENTIALS
-from local.demo import demonstrate
+from local import openapi, sam, sam_check, samples, template
+from local.aws import CREDENTIALS, client
+from local.demo import ResultsError, demonstrate
+from local.hosts import LOOPBACK, AddressError, for_containers
 from local.opensearch import DEFAULT_CACHE, NodeError, OpenSearchNode
 from local.sagemaker import MOVING_SECONDS
-from local.stack import PortInUseError, listen, stack
+from local.stack import LOGGING, PortInUseError, Running, listen, stack
 
 DATA: Final = template.ROOT / ".local"
+SAM_TEMPLATE: Final = DATA / "sam.yaml"
 _READY_SECONDS: Final = 30
 # Every 5 minutes in AWS; here nobody wants to wait for that.
 _SCHEDULE_SECONDS: Final = 5
+# As much faster as that: a state machine's 30 s between two looks become half a second.
+_PACE: Final = _SCHEDULE_SECONDS / 300
+
+_MENDABLE: Final = (
+    *(PortInUseError, AddressError, NodeError, TimeoutError, CalledProcessError, ResultsError),
+    *(sam.NotBuiltError, sam_check.SamError),
+)
 
 cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
 
 @cli.command()
-def run(port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes any.")] = 3000) -> None:
+def run(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the API; 0 takes any.")] = 3000,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = LOOPBACK,
+    logs: Annotated[bool, typer.Option("--logs", help="Print the functions' logs and metrics.")] = False,
+) -> None:
     """Serve the API until Ctrl-C or SIGTERM; the bots are kept in .local/."""
     with (
-        listen(port) as listener,
-        _registry(DATA / "opensearch") as opensearch_url,
+        listen(port, host) as listener,
+        _registry(DATA / "opensearch", host) as opensearch_url,
         stack(
             opensearch_url,
             listener,
-            extra=_for_own_opensearch(),
+            extra={**_for_own_opensearch(), **(LOGGING if logs else {})},
             moving_seconds=MOVING_SECONDS,
             schedule_seconds=_SCHEDULE_SECONDS,
+            pace=_PACE,
         ) as running,
     ):
         _wait_until_ready(running.url)
-        print(f"ready: {running.url}", flush=True)
-        signal.pause()
+        samples.provide(client("s3", running.aws_url))
+        with _open_to_containers(running, host):
+            print(f"ready: {running.url}", flush=True)
+            signal.pause()
 
 
 @cli.command()
 def demo() -> None:
-    """Register the sample bot on a stack of its own, show it, and stop everything."""
+    """Register the sample bot on a stack of its own, run it over sample pictures, and stop everything."""
     data = Path(tempfile.mkdtemp(prefix="byob-demo-"))
     try:
         with (
@@ -64,10 +80,11 @@ def demo() -> None:
                 extra={**_for_own_opensearch(), "INDEX_PREFIX": "byob-demo"},
                 moving_seconds=MOVING_SECONDS,
                 schedule_seconds=_SCHEDULE_SECONDS,
+                pace=_PACE,
             ) as running,
         ):
             _wait_until_ready(running.url)
-            demonstrate(running.url)
+            demonstrate(running.url, running.aws_url)
     finally:
         shutil.rmtree(data, ignore_errors=True)
     print("\neverything that was started is stopped")
@@ -79,15 +96,44 @@ def write_openapi() -> None:
     openapi.write()
 
 
+@cli.command("sam-check")
+def check_sam() -> None:
+    """Compare the built functions' answers, in containers, with the handlers' here; exit 1 where they differ."""
+    if not sam_check.check():
+        raise SystemExit(1)
+
+
 @contextmanager
-def _registry(data: Path) -> Iterator[str]:
+def _open_to_containers(running: Running, host: str) -> Iterator[None]:
+    """Where the stack listens beyond loopback, say so, and keep the template with which `sam local` finds it."""
+    if host == LOOPBACK:
+        yield
+        return
+    address = for_containers(host)
+    print(
+        f"listening on {host}: whoever reaches {address} may call the API, AWS and OpenSearch, unsigned",
+        file=sys.stderr,
+    )
+    try:
+        sam.write_template(SAM_TEMPLATE, running.environment, address)
+        print(f"for sam local: --template {SAM_TEMPLATE.relative_to(template.ROOT)}", file=sys.stderr)
+    except sam.NotBuiltError as error:
+        print(error, file=sys.stderr)
+    try:
+        yield
+    finally:
+        SAM_TEMPLATE.unlink(missing_ok=True)
+
+
+@contextmanager
+def _registry(data: Path, host: str = LOOPBACK) -> Iterator[str]:
     """Give the URL of the user's own OpenSearch where OPENSEARCH_URL names one, else of a node of ours."""
     own = os.environ.get("OPENSEARCH_URL")
     if own:
         print(f"using the OpenSearch at OPENSEARCH_URL ({own}); no node is started", file=sys.stderr)
         yield own
         return
-    with OpenSearchNode(data, DEFAULT_CACHE) as node:
+    with OpenSearchNode(data, DEFAULT_CACHE, host=host) as node:
         yield node.url
 
 
@@ -128,7 +174,7 @@ def main() -> None:
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(130 if len(sys.argv) > 1 and sys.argv[1] == "demo" else 0)
-    except (PortInUseError, NodeError, TimeoutError, CalledProcessError) as error:
+    except _MENDABLE as error:
         sys.exit(f"error: {error}")
 
 

@@ -27,6 +27,7 @@ from local import template
 INTEGRATION_TIMEOUT_SECONDS: Final = 29
 _ACCOUNT: Final = "000000000000"
 _STAGE: Final = "local"
+_REQUEST_ID: Final = "x-amzn-RequestId"
 
 
 class Environments(Protocol):
@@ -39,12 +40,10 @@ class Environments(Protocol):
 def app(environments: Environments, openapi: Mapping[str, Any]) -> Starlette:
     """Make the ASGI application; whatever is no route of the template gets the gateway's own 404."""
 
-    async def answer(request: Request) -> Response:
-        found = match(request.method, raw_path(request))
-        if found is None:
-            return _not_found()
-        route, parameters = found
-        event = proxy_event(request, await request.body(), route, parameters)
+    async def integrated(
+        request: Request, request_id: str, route: template.Route, parameters: dict[str, str]
+    ) -> Response:
+        event = proxy_event(request, await request.body(), route, parameters, request_id)
         function = template.functions()[route.function]
         loop = asyncio.get_running_loop()
         # submit looks at the source files and may start processes: not on the event loop.
@@ -57,6 +56,14 @@ def app(environments: Environments, openapi: Mapping[str, Any]) -> Starlette:
             print(f"{function.id} failed: {error!r}", flush=True)
             return JSONResponse({"message": "Internal server error"}, 502)
         return _response(result)
+
+    async def answer(request: Request) -> Response:
+        found = match(request.method, raw_path(request))
+        # "$context.requestId": the caller's own id where they send one.
+        request_id = request.headers.get(_REQUEST_ID) or str(uuid.uuid4())
+        answered = await integrated(request, request_id, *found) if found else _not_found(request_id)
+        answered.headers[_REQUEST_ID] = request_id
+        return answered
 
     async def document(_: Request) -> Response:
         return JSONResponse(openapi)
@@ -106,7 +113,9 @@ def raw_path(request: Request) -> str:
     return raw.decode("latin-1").partition("?")[0]
 
 
-def proxy_event(request: Request, body: bytes, route: template.Route, parameters: dict[str, str]) -> dict[str, Any]:
+def proxy_event(
+    request: Request, body: bytes, route: template.Route, parameters: dict[str, str], request_id: str
+) -> dict[str, Any]:
     """Make the event that API Gateway hands to a function (Lambda proxy integration, REST API)."""
     headers: dict[str, list[str]] = {}
     for name, value in request.headers.items():
@@ -143,7 +152,7 @@ def proxy_event(request: Request, body: bytes, route: template.Route, parameters
             },
             "path": path,  # behind a stage it carries the stage's name; here there is none
             "protocol": "HTTP/1.1",
-            "requestId": str(uuid.uuid4()),
+            "requestId": request_id,
             "requestTime": datetime.fromtimestamp(now, UTC).strftime("%d/%b/%Y:%H:%M:%S +0000"),
             "requestTimeEpoch": int(now * 1000),
             "resourceId": route.function.lower(),
@@ -171,13 +180,13 @@ def _response(result: Mapping[str, Any]) -> Response:
     return Response(body, result["statusCode"], result.get("headers") or {})
 
 
-def _not_found() -> Response:
+def _not_found(request_id: str) -> Response:
     problem = {
         "type": "urn:byob:not-found",
         "title": "Not Found",
         "status": 404,
         "detail": "this API has no such path",
-        "request_id": str(uuid.uuid4()),
+        "request_id": request_id,
     }
     return Response(json.dumps(problem), 404, media_type="application/problem+json")
 

@@ -17,6 +17,11 @@ from shared.bots.fields import NAME_PATTERN, NAME_RULE
 from shared.bots.page import FILTER_MAX_LENGTH
 from shared.endpoints.record import Status
 from shared.errors import BadRequestError, BodyTooLargeError, ByobError, RegistryUnavailableError
+from shared.jobs.item import ItemStatus
+from shared.jobs.query import JOB_ID_PATTERN
+from shared.jobs.record import JobStatus
+from shared.jobs.request import JobRequest
+from shared.jobs.view import SHOWN_FIELDS
 from shared.paging import DEFAULT_LIMIT, MAX_LIMIT
 
 DOCUMENT: Final = template.ROOT / "docs" / "openapi.json"
@@ -58,7 +63,7 @@ _CHECKS: Final = {
 _ETAG: Final = {"schema": _TEXT, "description": "Version of the configuration, and state of the endpoints."}
 _PARAMETERS: Final[dict[str, Any]] = {
     "limit": {
-        "description": "How many bots a page has at most.",
+        "description": "How many entries a page has at most.",
         "schema": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
     },
     "next_token": {"description": "From the page before, with the same filters.", "schema": _TEXT},
@@ -83,6 +88,25 @@ _PARAMETERS: Final[dict[str, Any]] = {
         "description": "Also remove the endpoints that the platform made and that no other bot names.",
         "schema": {"type": "boolean", "default": False},
     },
+}
+_JOB_STATUS: Final = {"enum": [status.value for status in JobStatus]}
+_FILE_STATUS: Final = {"enum": [status.value for status in ItemStatus]}
+_FLAT_TIME: Final = {"type": "string", "description": "YYYY-MM-DD HH:MM:SS, UTC; empty until then."}
+_COUNT: Final = {"type": "integer", "minimum": 0}
+_JOB_PARAMETERS: Final[dict[str, Any]] = {
+    "bot_name": {"description": "Jobs of this bot.", "schema": {"type": "string", "pattern": f"^{NAME_PATTERN}$"}},
+    "status": {"description": "Jobs in this status.", "schema": _JOB_STATUS},
+}
+#: Parameters that mean something of their own where an operation answers this.
+_PARAMETERS_OF: Final[dict[str, dict[str, Any]]] = {
+    "JobPage": _JOB_PARAMETERS,
+    "FilePage": {"status": {"description": "Files in this status.", "schema": _FILE_STATUS}},
+}
+_HEADERS: Final[dict[str, Any]] = {
+    "Idempotency-Key": {
+        "description": "The same request under the same key, from the same caller, is the same job.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+    }
 }
 _MINIMA: Final = {"bot_vcpu": MIN_VCPUS, "bot_mem": MIN_MEMORY_MIB}
 _PRECONDITIONS: Final = {
@@ -123,12 +147,11 @@ def rendered() -> str:
 def _operation(function: template.Function, route: template.Route) -> dict[str, Any]:
     module = importlib.import_module(function.handler.rpartition(".")[0])
     promised: Operation = module.handler.operation
-    one_bot = "{name}" in route.path
     made: dict[str, Any] = {
         "operationId": function.handler.split(".")[1] + ("_patch" if route.method == "PATCH" else ""),
         "summary": promised.summary,
-        "parameters": [*_path_parameters(one_bot=one_bot, method=route.method), *_query(promised)],
-        "responses": _responses(promised, method=route.method),
+        "parameters": [*_path_parameters(route), *_query(promised), *_headers(promised)],
+        "responses": _responses(promised, route),
     }
     if promised.body:
         # A merge patch has any of the fields; null takes one away.
@@ -137,8 +160,11 @@ def _operation(function: template.Function, route: template.Route) -> dict[str, 
     return made
 
 
-def _path_parameters(*, one_bot: bool, method: str) -> list[dict[str, Any]]:
-    if not one_bot:
+def _path_parameters(route: template.Route) -> list[dict[str, Any]]:
+    if "{id}" in route.path:
+        schema = {"type": "string", "pattern": f"^{JOB_ID_PATTERN}$"}
+        return [{"name": "id", "in": "path", "required": True, "description": "The job's id.", "schema": schema}]
+    if "{name}" not in route.path:
         return []
     name = {
         "name": "name",
@@ -147,17 +173,25 @@ def _path_parameters(*, one_bot: bool, method: str) -> list[dict[str, Any]]:
         "description": NAME_RULE,
         "schema": {"type": "string", "pattern": f"^{NAME_PATTERN}$"},
     }
-    return [name, *({"name": header, "in": "header", "schema": _TEXT} for header in _PRECONDITIONS.get(method, []))]
+    return [
+        name,
+        *({"name": header, "in": "header", "schema": _TEXT} for header in _PRECONDITIONS.get(route.method, [])),
+    ]
 
 
 def _query(promised: Operation) -> list[dict[str, Any]]:
-    return [{"name": name, "in": "query", **_PARAMETERS[name]} for name in promised.query]
+    known = {**_PARAMETERS, **_PARAMETERS_OF.get(promised.answers.get(200) or "", {})}
+    return [{"name": name, "in": "query", **known[name]} for name in promised.query]
 
 
-def _responses(promised: Operation, *, method: str) -> dict[str, Any]:
+def _headers(promised: Operation) -> list[dict[str, Any]]:
+    return [{"name": name, "in": "header", **_HEADERS[name]} for name in promised.headers]
+
+
+def _responses(promised: Operation, route: template.Route) -> dict[str, Any]:
     responses: dict[str, Any] = {}
     for status, schema in promised.answers.items():
-        if method == "PATCH" and status == 201:
+        if route.method == "PATCH" and status == 201:
             continue
         response: dict[str, Any] = {"description": HTTPStatus(status).phrase}
         if schema:
@@ -166,8 +200,8 @@ def _responses(promised: Operation, *, method: str) -> dict[str, Any]:
             response["content"] = {"application/json": {"schema": one}}
         if schema == "Bot" or status == 304:
             response["headers"] = {"ETag": _ETAG}
-        if status == 201:
-            response["headers"]["Location"] = {"schema": _TEXT}
+        if status == 201 or (status == 202 and promised.body):
+            response.setdefault("headers", {})["Location"] = {"schema": _TEXT}
         responses[str(status)] = response
     errors: list[type[ByobError]] = [*promised.raises, BadRequestError, RegistryUnavailableError]
     if promised.body:
@@ -227,6 +261,16 @@ def _schemas() -> dict[str, Any]:
                 "checks": _CHECKS,
             }
         ),
+        "JobRequest": _job_request(),
+        "Job": _object({**_job_summary(), **_PROGRESS}),
+        "JobSummary": _object(_job_summary()),
+        "JobPage": _object(
+            {"jobs": {"type": "array", "items": {"$ref": "#/components/schemas/JobSummary"}}, "next_token": _OR_NULL}
+        ),
+        "File": _object(_FILE),
+        "FilePage": _object(
+            {"files": {"type": "array", "items": {"$ref": "#/components/schemas/File"}}, "next_token": _OR_NULL}
+        ),
         "Health": _object({"status": {"const": "ok"}}),
         "Problem": {
             **_object(
@@ -269,6 +313,62 @@ def _sent(model: dict[str, Any]) -> dict[str, Any]:
         "required": required,
         "additionalProperties": False,
     }
+
+
+_PROGRESS: Final[dict[str, Any]] = {
+    "files": {**_COUNT, "description": "Files listed so far."},
+    "counts": _object({status.value: _COUNT for status in ItemStatus}),
+    "percent": {"type": "number", "minimum": 0, "maximum": 100, "description": "Of files that are COMPLETED or ERROR."},
+    "files_per_second": {"type": ["number", "null"], "description": "null until it is known."},
+    "seconds_left": {"type": ["integer", "null"], "description": "null where it is not known, or nothing is left."},
+}
+_FILE: Final[dict[str, Any]] = {
+    "bucket": _TEXT,
+    "file_key": _TEXT,
+    "status": _FILE_STATUS,
+    "output": {"type": "string", "description": "s3:// address of the result; empty where there is none."},
+    "error": {"type": "string", "description": "Why there is no result, in a sentence; empty where there is one."},
+    "error_code": {"type": "string", "description": "The error's class, or a code."},
+    "batch_id": {"type": "string", "description": "The slice that the file belongs to, from 1."},
+    "attempts": _COUNT,
+    "size": {**_COUNT, "description": "Bytes."},
+    "created_date": _FLAT_TIME,
+    "update_date": _FLAT_TIME,
+}
+
+
+def _job_request() -> dict[str, Any]:
+    """Say of the model what its checks, which JSON Schema cannot see, take and refuse."""
+    required = ["bot_name", "s3_bucket", "output_s3_bucket"]
+    properties: dict[str, Any] = {}
+    for name, rule in JobRequest.model_json_schema()["properties"].items():
+        kept = {key: value for key, value in rule.items() if key != "title"}
+        if name in required:
+            properties[name] = {key: value for key, value in kept.items() if key != "default"}
+        else:
+            properties[name] = {**kept, "type": [rule["type"], "null"]}
+    return {
+        "type": "object",
+        "description": "What to run, over what, and where the results go.",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": False,
+    }
+
+
+def _job_summary() -> dict[str, Any]:
+    """Say how a job is shown in a list: all fields, "" where one is empty."""
+    shown: dict[str, Any] = {name: {"type": "string"} for name in SHOWN_FIELDS}
+    for name in ("number_of_bots", "bulk_size", "run"):
+        shown[name] = {"type": "integer", "minimum": 1}
+    for name in _MINIMA:
+        shown[name] = {"type": ["integer", "string"]}
+    for name in ("created_date", "started_date", "finished_date", "update_date"):
+        shown[name] = _FLAT_TIME
+    shown["job_id"] = {"type": "string", "pattern": f"^{JOB_ID_PATTERN}$"}
+    shown["status"] = _JOB_STATUS
+    shown["reason"] = {"type": "string", "description": "Why, in a sentence; empty where all is well."}
+    return shown
 
 
 def _stored(fields: dict[str, Any]) -> dict[str, Any]:

@@ -37,6 +37,7 @@ PING_FAILED: Final = (
     "Please check CloudWatch logs for this endpoint."
 )
 _MOVING: Final = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"})
+_SERVING: Final = frozenset({"InService", "Updating", "SystemUpdating", "RollingBack"})
 _STOP_SECONDS: Final = 5
 
 
@@ -174,6 +175,13 @@ class LocalSageMaker(SageMakerModelBackend):
             found = self._find(_ENDPOINT, endpoint)
             self._moves.pop(found.endpoint_name, None)
             self._enter(found, _State(status, reason))
+
+    def is_in_service(self, endpoint: str) -> bool:
+        """Tell whether an endpoint answers its callers, which it goes on to do while it is updated."""
+        with self._changed:
+            self._settle()
+            found = self._existing(_ENDPOINT, endpoint)
+            return found is not None and found.endpoint_status in _SERVING
 
     def answer(self, environ: dict[str, Any]) -> Response:
         """Answer one request of SageMaker's JSON protocol, its X-Amz-Target `SageMaker.<operation>`."""

@@ -4,12 +4,15 @@ Powertools' logger and the clients are made for one event at a time in a process
 """
 
 import importlib
+import io
+import logging
 import multiprocessing
 import os
 import signal
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -78,6 +81,12 @@ def _begin(environment: Mapping[str, str]) -> None:
     """Set up an environment: its variables, the path of the source, and an end with its parent, however that ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the parent ends its workers
     os.environ.update(environment)
+    # As in Lambda: what a function prints is in its log at once, a line at a time.
+    assert isinstance(sys.stdout, io.TextIOWrapper)
+    sys.stdout.reconfigure(line_buffering=True)
+    # Lambda's own handler, for what libraries have to say; Lambda puts ApplicationLogLevel into this variable.
+    level = environment.get("AWS_LAMBDA_LOG_LEVEL", "WARNING")
+    logging.basicConfig(stream=sys.stdout, level=level, format="[%(levelname)s]\t%(asctime)s\t%(name)s\t%(message)s")
     sys.path.insert(0, str(SOURCE))
     parent = multiprocessing.parent_process()
     assert parent is not None
@@ -103,6 +112,6 @@ def _run(handler: str, event: Mapping[str, Any]) -> Any:
         memory_limit_in_mb=512,
         invoked_function_arn=f"arn:aws:lambda:local-1:000000000000:function:{module}",
         get_remaining_time_in_millis=lambda: int((deadline - time.monotonic()) * 1000),
-        aws_request_id=event.get("requestContext", {}).get("requestId", "local"),
+        aws_request_id=str(uuid.uuid4()),
     )
     return function(event, context)

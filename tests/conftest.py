@@ -10,7 +10,7 @@ from botocore.credentials import Credentials
 
 from local.aws import CREDENTIALS, REGION
 from local.opensearch import DEFAULT_CACHE, OpenSearchNode
-from local.stack import listen, stack
+from local.stack import Running, listen, stack
 from tests.proxies import FaultProxy, SigningProxy
 from tests.support import ApiClient
 
@@ -35,10 +35,16 @@ def signed_opensearch(node: OpenSearchNode) -> Iterator[SigningProxy]:
 
 
 @pytest.fixture(scope="session")
-def api(signed_opensearch: SigningProxy) -> Iterator[ApiClient]:
-    """The whole API over HTTP."""
+def whole_stack(signed_opensearch: SigningProxy) -> Iterator[Running]:
+    """What `api` speaks to, for a test that has something go wrong in AWS."""
     with stack(signed_opensearch.url, listen(0)) as running:
-        yield ApiClient(running.url, running.aws_url)
+        yield running
+
+
+@pytest.fixture(scope="session")
+def api(whole_stack: Running) -> ApiClient:
+    """The whole API over HTTP."""
+    return ApiClient(whole_stack.url, whole_stack.aws_url)
 
 
 @pytest.fixture(scope="session")

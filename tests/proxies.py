@@ -7,7 +7,9 @@ Each is a context manager: it listens on entering, and ends its threads and clos
 import hashlib
 import hmac
 import json
+import random
 import re
+import select
 import socket
 import struct
 import threading
@@ -18,7 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPException, HTTPResponse
-from typing import BinaryIO, Self
+from typing import BinaryIO, Literal, Self
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from botocore.auth import SIGV4_TIMESTAMP, SigV4Auth
@@ -30,6 +32,7 @@ _LOG_SIZE = 10_000
 _LINE_SIZE_BYTES = 65_536
 _NODE_CONNECT_SECONDS = 5
 _STOP_SECONDS = 5
+_UNANSWERED_SECONDS = 0.2  # on one machine a connection takes a fraction of a millisecond
 _LINGER_ZERO = struct.pack("ii", 1, 0)  # socket(7), SO_LINGER on for 0 s: close() sends RST instead of FIN
 _MAX_CLOCK_SKEW = timedelta(minutes=5)  # IAM User Guide, "Troubleshoot Signature Version 4 signing"
 _AUTHORIZATION = re.compile(
@@ -105,6 +108,10 @@ class Answer:
         fields = "".join(f"{name}: {value}\r\n" for name, value in self.headers)
         return f"HTTP/1.1 {self.status} {self.reason}\r\n{fields}\r\n".encode("latin-1")
 
+    def whole(self, request: Request) -> bytes:
+        """Write all that goes over the wire in answer to a request."""
+        return self.head() + (b"" if request.method == "HEAD" else self.body)
+
 
 class Connection:
     """A client's connection, with one to the node behind it; only its own thread reads, writes and closes."""
@@ -135,7 +142,7 @@ class Connection:
 
     def send(self, answer: Answer, request: Request) -> None:
         """Pass an answer on to the client."""
-        self.send_bytes(answer.head() + (b"" if request.method == "HEAD" else answer.body))
+        self.send_bytes(answer.whole(request))
 
     def send_bytes(self, data: bytes) -> None:
         """Send to the client what may be a part of an answer."""
@@ -184,6 +191,11 @@ class Connection:
         if self._node:
             self._node.close()
             self._node = None
+
+
+#: What at_random has to choose from: lose the answer, reset the connection, end in the body, say nothing.
+Fault = Literal["drop", "reset", "truncate", "hang"]
+_Behaviour = Callable[[Connection, Request], bool]
 
 
 class _Proxy(ABC):
@@ -350,8 +362,13 @@ class FaultProxy(_Proxy):
     def __init__(self, upstream_url: str) -> None:
         super().__init__(upstream_url)
         self._changing = threading.Lock()
-        self._behaviour: Callable[[Connection, Request], bool] = _forward
+        self._behaviour: _Behaviour = _forward
         self._requests = 0
+        self._deaf: list[socket.socket] = []
+
+    def __exit__(self, *error: object) -> None:
+        self._be_there_again()
+        super().__exit__(*error)
 
     @property
     def requests(self) -> int:
@@ -366,12 +383,24 @@ class FaultProxy(_Proxy):
     def refuse(self) -> None:
         """Close the open connections and stop listening, until another behaviour is set; the port stays."""
         with self._changing:
+            self._be_there_again()
             self._stop_listening()
             self._end_connections(reset=False)
 
     def hang(self) -> None:
         """Take requests and say nothing, until the client leaves."""
         self._behave(_hang)
+
+    def vanish(self) -> None:
+        """Be gone without a word, as a machine without power: nothing is answered, made, refused or ended.
+
+        With the next behaviour it is there again, and resets what it does not know of any more.
+        """
+        with self._changing:
+            self._be_there_again()
+            self._stop_listening()
+            self._behaviour = _ignore
+            self._deaf = _deaf_listener(self._port)
 
     def answer(self, status: int, body: bytes = b"", headers: Mapping[str, str] | None = None) -> None:
         """Answer in the node's place; `body` is JSON unless `headers` name another content type."""
@@ -398,10 +427,7 @@ class FaultProxy(_Proxy):
             with self._lock:
                 dropped = matches and remaining > 0
                 remaining -= dropped
-            answer = connection.ask_node(request)
-            if not dropped:
-                connection.send(answer, request)
-            return not dropped
+            return (_drop if dropped else _forward)(connection, request)
 
         self._behave(behaviour)
 
@@ -425,10 +451,42 @@ class FaultProxy(_Proxy):
 
         self._behave(behaviour)
 
-    def _behave(self, behaviour: Callable[[Connection, Request], bool]) -> None:
+    def drip(self, seconds_a_byte: float) -> None:
+        """Send the node's answer a byte at a time, its head too: there is always something to read, and never much."""
+
+        def behaviour(connection: Connection, request: Request) -> bool:
+            for byte in connection.ask_node(request).whole(request):
+                connection.send_bytes(bytes([byte]))
+                if connection.interrupted.wait(seconds_a_byte):
+                    return False
+            return True
+
+        self._behave(behaviour)
+
+    def at_random(self, *faults: Fault, share: float, seed: int) -> None:
+        """Have about `share` of the requests (0 to 1) meet one of these faults; the rest are forwarded."""
+        chosen = random.Random(seed)
+
+        def behaviour(connection: Connection, request: Request) -> bool:
+            with self._lock:
+                fault = chosen.choice(faults) if chosen.random() < share else None
+            return (_FAULTS[fault] if fault else _forward)(connection, request)
+
+        self._behave(behaviour)
+
+    def _behave(self, behaviour: _Behaviour) -> None:
         with self._changing:
             self._behaviour = behaviour
+            self._be_there_again()
             self._listen()
+
+    def _be_there_again(self) -> None:
+        """End what `vanish` began."""
+        deaf, self._deaf = self._deaf, []
+        for endpoint in deaf:
+            endpoint.close()
+        if deaf:
+            self._end_connections(reset=True)
 
     def _handle(self, connection: Connection, request: Request) -> bool:
         with self._lock:
@@ -446,6 +504,16 @@ def _hang(connection: Connection, _: Request) -> bool:
     return False
 
 
+def _ignore(connection: Connection, _: Request) -> bool:
+    connection.interrupted.wait()
+    return False
+
+
+def _drop(connection: Connection, request: Request) -> bool:
+    connection.ask_node(request)
+    return False
+
+
 def _reset(connection: Connection, _: Request) -> bool:
     connection.reset()
     return False
@@ -455,6 +523,21 @@ def _truncate(connection: Connection, request: Request) -> bool:
     answer = connection.ask_node(request)
     connection.send_bytes(answer.head() + answer.body[: len(answer.body) // 2])
     return False
+
+
+_FAULTS: dict[Fault, _Behaviour] = {"drop": _drop, "reset": _reset, "truncate": _truncate, "hang": _hang}
+
+
+def _deaf_listener(port: int) -> list[socket.socket]:
+    """Listen so that nobody gets through: of a listener whose queue is full, Linux drops what else comes (tcp(7))."""
+    sockets = [socket.create_server((_HOST, port), backlog=0)]
+    while True:
+        filler = socket.socket()
+        filler.setblocking(False)
+        filler.connect_ex((_HOST, port))
+        sockets.append(filler)
+        if not select.select([], [filler], [], _UNANSWERED_SECONDS)[1]:
+            return sockets
 
 
 def _rebuilt(request: Request, signed_headers: list[str], timestamp: str) -> AWSRequest:

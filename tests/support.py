@@ -1,18 +1,21 @@
 """What tests share: a client that sends exactly what it is told, and waiting for a condition."""
 
 import json
+import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from http.client import HTTPConnection
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-import boto3
+from botocore.model import ListShape, Shape, StructureShape
 
-from local.aws import CREDENTIALS, REGION
+from local.aws import client
 
 Result = TypeVar("Result")
 
@@ -44,7 +47,7 @@ class ApiClient:
 
     def __init__(self, url: str, aws_url: str = "") -> None:
         self.url = url
-        self._aws_url = aws_url
+        self.aws_url = aws_url
         self._address = urlsplit(url)
 
     def __call__(self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None) -> Reply:
@@ -68,18 +71,57 @@ class ApiClient:
     @cached_property
     def sagemaker(self) -> Any:
         """The emulated SageMaker behind the API, for what only its owner sees."""
-        return boto3.client(
-            "sagemaker",
-            endpoint_url=self._aws_url,
-            region_name=REGION,
-            aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
-        )
+        return self.aws("sagemaker")
+
+    def aws(self, service: str) -> Any:
+        """Give a client of an emulated service behind the API."""
+        return client(service, self.aws_url)
 
     def endpoint_of(self, name: str) -> Any:
         """Give the state of the only endpoint of a bot."""
         (endpoint,) = self("GET", f"/bots/{name}").json["endpoints"]
         return endpoint
+
+
+class FunctionLog:
+    """What the functions have printed so far: their log, as CloudWatch would keep it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @property
+    def text(self) -> str:
+        """All complete lines."""
+        text = self._path.read_text()
+        return text[: text.rfind("\n") + 1]
+
+    @property
+    def lines(self) -> list[Any]:
+        """The lines, each of which must be JSON."""
+        return [json.loads(line) for line in self.text.split("\n")[:-1]]
+
+    def of(self, request_id: str) -> list[Any]:
+        """What an operator finds by the id of a request."""
+        return [line for line in self.lines if request_id in (line.get("correlation_id"), line.get("requested_by"))]
+
+    @property
+    def metrics(self) -> list[Any]:
+        """The lines in the embedded metric format."""
+        return [line for line in self.lines if "_aws" in line]
+
+
+@contextmanager
+def recorded(path: Path) -> Iterator[FunctionLog]:
+    """Keep what processes print that are started meanwhile: pass the stack's start in."""
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    stdout = os.dup(1)
+    os.dup2(log, 1)
+    try:
+        yield FunctionLog(path)
+    finally:
+        os.dup2(stdout, 1)
+        os.close(stdout)
+        os.close(log)
 
 
 def eventually(look: Callable[[], Result], until: Callable[[Result], bool], seconds: float = 20) -> Result:
@@ -97,3 +139,16 @@ def at_once(count: int, call: Callable[[int], Result]) -> list[Result]:
     """Make `count` calls at the same time."""
     with ThreadPoolExecutor(count) as pool:
         return list(pool.map(call, range(count)))
+
+
+def check(value: Any, shape: Shape | None) -> None:
+    """Hold a value against its shape: required members, no others than declared, values of an enum."""
+    if isinstance(shape, StructureShape):
+        assert set(shape.required_members) <= set(value) <= set(shape.members), (shape.name, value)
+        for name in value:
+            check(value[name], shape.members[name])
+    elif isinstance(shape, ListShape):
+        for member in value:
+            check(member, shape.member)
+    elif shape and getattr(shape, "enum", None):
+        assert value in shape.enum, (shape.name, value)

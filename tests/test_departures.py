@@ -60,6 +60,7 @@ def begin_removal(
         fields["name"],
         preconditions,
         with_endpoints=True,
+        has_jobs=lambda _: False,
         bots=bots,
         endpoints=endpoints,
         trigger=NoTrigger(),  # type: ignore[arg-type]
@@ -83,7 +84,7 @@ def test_a_removal_that_meets_a_newer_bot_takes_nothing(
     monkeypatch.setattr(endpoints, "get_many", changed_meanwhile)
     with pytest.raises(PreconditionFailedError):
         begin_removal(bot, Preconditions(if_match=(f'"{before.version_tag}.x"',)), bots, endpoints)
-    finish_departures(bots=bots, endpoints=endpoints)
+    finish_departures(bots=bots, endpoints=endpoints, correlation_id="")
 
     record = endpoints.find(bot["endpoint_name"])
     assert record
@@ -100,7 +101,7 @@ def test_a_removal_that_broke_off_after_the_bot_was_gone_is_finished(
     monkeypatch.undo()
     broken_off = endpoints.find(bot["endpoint_name"])
 
-    finish_departures(bots=bots, endpoints=endpoints)
+    finish_departures(bots=bots, endpoints=endpoints, correlation_id="")
 
     finished = endpoints.find(bot["endpoint_name"])
     assert broken_off

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 
+from local import samples
+from local.aws import client
 from local.stack import listen, stack
 from local.template import ROOT
 from tests.proxies import SigningProxy
@@ -43,6 +45,7 @@ def settled(text: str) -> str:
 @pytest.fixture(scope="module")
 def url(signed_opensearch: SigningProxy) -> Iterator[str]:
     with stack(signed_opensearch.url, listen(0), workers=2, extra={"INDEX_PREFIX": "readme"}) as running:
+        samples.provide(client("s3", running.aws_url))
         yield running.url
 
 
@@ -52,6 +55,8 @@ def test_every_call_of_the_api_has_an_example() -> None:
     assert {"POST", "PUT", "PATCH", "DELETE"} <= set(re.findall(r"-X (\w+)", commands))
     assert "/bots/foo_bot |" in commands
     assert "/bots?" in commands
+    assert "-X POST http://127.0.0.1:3000/jobs" in commands
+    assert "/files?" in commands
     assert "/health" in commands
 
 
@@ -75,7 +80,7 @@ def test_the_examples_print_what_they_say(url: str) -> None:
 def test_every_target_that_the_readme_names_is_one() -> None:
     makefile = (ROOT / "Makefile").read_text()
 
-    named = set(re.findall(r"(?:`|^|[A-Z]=\S+ )make ([a-z]+)", README, flags=re.MULTILINE))
+    named = set(re.findall(r"(?:`|^|[A-Z]=\S+ )make ([a-z-]+)", README, flags=re.MULTILINE))
 
     assert {"demo", "test", "run", "clean"} <= named
     assert named <= set(re.findall(r"^([a-z-]+):.*## ", makefile, flags=re.MULTILINE))

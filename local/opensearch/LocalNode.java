@@ -1,6 +1,5 @@
 import java.io.IOException;
 import java.io.PrintStream;
-import java.net.InetSocketAddress;
 import java.util.List;
 import java.util.Map;
 import org.opensearch.common.settings.Settings;
@@ -10,9 +9,9 @@ import org.opensearch.node.Node;
 import org.opensearch.transport.Netty4Plugin;
 
 /**
- * One OpenSearch node for this machine alone: {@code LocalNode DATA_FOLDER HTTP_PORT}.
+ * One OpenSearch node for this machine alone: {@code LocalNode DATA_FOLDER HTTP_PORT HTTP_HOST}.
  *
- * <p>It prints {@code listening 127.0.0.1:PORT} once it answers, and lives for as long as its standard input stays open:
+ * <p>It prints {@code listening PORT} once it answers, and lives for as long as its standard input stays open:
  * the kernel closes that pipe when the parent dies, however it dies. The log goes to standard error.
  */
 final class LocalNode extends Node {
@@ -32,6 +31,7 @@ final class LocalNode extends Node {
             LocalNode node = new LocalNode(Settings.builder()
                 .put("path.home", arguments[0])
                 .put("http.port", arguments[1])
+                .put("http.host", arguments[2])
                 .put("transport.port", 0)
                 .put("network.host", "127.0.0.1")
                 .put("discovery.type", "single-node")
@@ -41,9 +41,8 @@ final class LocalNode extends Node {
                 .build());
             Runtime.getRuntime().addShutdownHook(new Thread(node::closeQuietly, "close"));
             node.start();
-            InetSocketAddress bound = node.injector().getInstance(HttpServerTransport.class)
-                .boundAddress().publishAddress().address();
-            answers.println("listening " + bound.getAddress().getHostAddress() + ":" + bound.getPort());
+            HttpServerTransport http = node.injector().getInstance(HttpServerTransport.class);
+            answers.println("listening " + http.boundAddress().publishAddress().getPort());
         } catch (Exception failure) {
             failure.printStackTrace();
             System.exit(1);

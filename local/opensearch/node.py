@@ -1,4 +1,4 @@
-"""How a node runs: as a child process that answers over HTTP on loopback, and never outlives its parent."""
+"""How a node runs: as a child process that answers over HTTP, and never outlives its parent."""
 
 import fcntl
 import os
@@ -12,6 +12,7 @@ from typing import Final, Self
 
 import urllib3
 
+from local.hosts import LOOPBACK, reachable
 from local.opensearch.errors import NodeError
 from local.opensearch.program import prepare
 
@@ -27,20 +28,22 @@ class OpenSearchNode:
     """A node over the folder `data`, as a context manager or between `start` and `stop`; it can be started again.
 
     `cache` keeps what is fetched and compiled once, some 150 MB. `port` 0 takes any free one anew at each start.
+    `host` is where HTTP listens, without a password.
     The log of the last start is `data`/node.log. A child that is forked (not spawned) while the node runs must not
     outlive this process, for it keeps the node alive.
     """
 
-    def __init__(self, data: Path, cache: Path, port: int = 0) -> None:
+    def __init__(self, data: Path, cache: Path, port: int = 0, host: str = LOOPBACK) -> None:
         self._data = data.resolve()
         self._cache = cache
         self._port = port
+        self._host = host
         self._java: subprocess.Popen[str] | None = None
         self._url = ""
 
     @property
     def url(self) -> str:
-        """Where the node answers, as http://127.0.0.1:PORT. Raises NodeError when none is started."""
+        """Where the node answers this machine, as http://127.0.0.1:PORT. Raises NodeError when none is started."""
         if self._java is None:
             raise NodeError("the OpenSearch node is not started")
         return self._url
@@ -56,7 +59,7 @@ class OpenSearchNode:
         deadline = time.monotonic() + START_TIMEOUT_SECONDS
         with self._claim() as claim, self._log.open("wb") as log:
             self._java = subprocess.Popen(
-                [*command, str(self._data), str(self._port)],
+                [*command, str(self._data), str(self._port), self._host],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -116,7 +119,7 @@ class OpenSearchNode:
         answer = java.stdout.readline()
         if not answer.startswith("listening "):
             raise self._failure("ended while it started")
-        return answer.split()[1]
+        return f"{reachable(self._host)}:{answer.split()[1]}"
 
     def _wait_until_ready(self, deadline: float) -> None:
         seconds = max(deadline - time.monotonic(), 1.0)

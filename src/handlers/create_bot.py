@@ -6,12 +6,14 @@ from shared.bots.policy import policy
 from shared.bots.register import create, creation
 from shared.bots.registry import bots
 from shared.errors import BotAlreadyExistsError, InvalidConfigurationError
+from shared.metrics import REGISTRATIONS_REFUSED
 from shared.preconditions import Preconditions
 
 
 @operation(
     body="BotConfig",
     query=["validate_only"],
+    refusals=REGISTRATIONS_REFUSED,
     answers={201: "Bot", 200: "Bot or Rehearsal"},
     raises=[BotAlreadyExistsError, InvalidConfigurationError],
 )

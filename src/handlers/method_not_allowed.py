@@ -14,6 +14,11 @@ ALLOWED: Final = {
     "/bots/{name}/deploy": ("POST",),
     "/endpoints": ("GET",),
     "/health": ("GET",),
+    "/jobs": ("GET", "POST"),
+    "/jobs/{id}": ("GET",),
+    "/jobs/{id}/files": ("GET",),
+    "/jobs/{id}/cancel": ("POST",),
+    "/jobs/{id}/retry": ("POST",),
 }
 
 

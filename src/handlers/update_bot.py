@@ -6,11 +6,13 @@ from shared.bots.policy import policy
 from shared.bots.register import merge_patch, replacement, update
 from shared.bots.registry import bots
 from shared.errors import BotNotFoundError, InvalidConfigurationError, PreconditionFailedError
+from shared.metrics import REGISTRATIONS_REFUSED
 
 
 @operation(
     body="BotConfig",
     query=["validate_only"],
+    refusals=REGISTRATIONS_REFUSED,
     answers={200: "Bot or Rehearsal", 201: "Bot"},
     raises=[BotNotFoundError, PreconditionFailedError, InvalidConfigurationError],
 )

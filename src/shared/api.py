@@ -12,13 +12,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn, Self
 
+from shared import metrics
 from shared.errors import BadRequestError, BodyTooLargeError, ByobError, Violation
+from shared.invocation import Event, invocation
 from shared.log import logger
 from shared.preconditions import Preconditions
 
 MAX_BODY_BYTES: Final = 64 * 1024
-
-Event = Mapping[str, Any]
+# API Gateway makes a UUID, but takes the caller's own id where one comes as X-Amzn-RequestId ("$context.requestId").
+_ID_MAX_LENGTH: Final = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ class Request:
     """What a caller sent: decoded path and query parameters, headers under lower-case names."""
 
     id: str
+    caller: str  # ARN of who signed the request
     method: str
     resource: str
     address: str  # the path as the caller sees it, stage included
@@ -98,6 +101,7 @@ class Operation:
     answers: Mapping[int, str | None]
     raises: Sequence[type[ByobError]]
     query: Sequence[str]
+    headers: Sequence[str]
     body: str | None
 
 
@@ -106,36 +110,48 @@ def operation(
     answers: Mapping[int, str | None],
     raises: Sequence[type[ByobError]] = (),
     query: Sequence[str] = (),
+    headers: Sequence[str] = (),
     body: str | None = None,
+    refusals: metrics.Metric | None = None,
 ) -> Callable[[Callable[[Request], Answer]], Callable[[Event, Any], dict[str, Any]]]:
     """Make a Lambda handler of an operation: request in, answer out, every error a problem document.
 
-    Query parameters other than `query` are refused, so that a misspelt filter is not a wider answer.
+    Query parameters other than `query` are refused, so that a misspelt filter is not a wider answer. `refusals` counts
+    the answers of 4xx.
     """
 
     def decorate(answer: Callable[[Request], Answer]) -> Callable[[Event, Any], dict[str, Any]]:
-        @functools.wraps(answer)
-        def entrypoint(event: Event, _context: Any) -> dict[str, Any]:
-            request_id = event["requestContext"]["requestId"]
-            logger.set_correlation_id(request_id)
+        def answered(event: Event, request_id: str) -> dict[str, Any]:
             try:
-                return _rendered(answer(_request(event, query)))
+                return _rendered(answer(_request(event, request_id, query)))
             except ByobError as error:
                 if error.status >= 500:
-                    logger.exception("request failed", status=error.status, operation=answer.__name__)
+                    logger.exception("request failed", status=error.status)
+                elif refusals:
+                    metrics.record(refusals)
                 return _problem(error, request_id)
             except Exception:  # noqa: BLE001 - the caller gets a fixed body, the log the traceback
-                logger.exception("request failed", status=500, operation=answer.__name__)
+                logger.exception("request failed", status=500)
                 return _problem(ByobError(), request_id)
 
+        @functools.wraps(answer)
+        def entrypoint(event: Event, context: Any) -> dict[str, Any]:
+            request_id = event["requestContext"]["requestId"][:_ID_MAX_LENGTH]
+            with invocation(context, request_id) as ending:
+                rendered = answered(event, request_id)
+                status = rendered["statusCode"]
+                metrics.record(metrics.REQUESTS_FAILED, int(status >= 500))
+                ending.update(message="request answered", status=status)
+                return rendered
+
         summary = (answer.__doc__ or "").partition("\n")[0]
-        entrypoint.operation = Operation(summary, answers, raises, query, body)  # type: ignore[attr-defined]
+        entrypoint.operation = Operation(summary, answers, raises, query, headers, body)  # type: ignore[attr-defined]
         return entrypoint
 
     return decorate
 
 
-def _request(event: Event, known_query: Sequence[str]) -> Request:
+def _request(event: Event, request_id: str, known_query: Sequence[str]) -> Request:
     context = event["requestContext"]
     many = event.get("multiValueQueryStringParameters") or {}
     violations = [
@@ -145,7 +161,8 @@ def _request(event: Event, known_query: Sequence[str]) -> Request:
     if violations:
         raise BadRequestError("the query parameters are not those of this call", violations)
     return Request(
-        id=context["requestId"],
+        id=request_id,
+        caller=context["identity"].get("userArn") or "",
         method=event["httpMethod"],
         resource=event["resource"],
         address=context["path"],

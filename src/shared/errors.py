@@ -3,13 +3,21 @@
 ByobError
 ├── BadRequestError            400  the request cannot be read: malformed JSON, a bad parameter or header
 ├── BotNotFoundError           404  no bot of that name is registered
+├── JobNotFoundError           404  there is no job of that id
 ├── MethodNotAllowedError      405  the path is known, the method is not
 ├── BotAlreadyExistsError      409  another configuration is registered under that name
+├── BotHasJobsError            409  a bot whose jobs are not finished is to be removed
+├── JobStateError              409  what is asked of a job does not fit the state it is in
 ├── PreconditionFailedError    412  If-Match or If-None-Match does not hold
 ├── BodyTooLargeError          413  the body is larger than the service reads
 ├── InvalidConfigurationError  422  the configuration breaks rules; all of them are listed
+├── InvalidJobError            422  the job breaks rules; all of them are listed
+├── IdempotencyKeyReusedError  422  the Idempotency-Key came with another job before
 ├── RegistryUnavailableError   503  OpenSearch is away, slow or refuses; the request may be sent again
 ├── ConcurrentChangeError      503  the document kept changing under us; the request may be sent again
+├── AwsUnavailableError        503  S3, Step Functions or Batch is away or throttles; the request may be sent again
+├── JobCannotRunError          becomes the reason of a job that FAILED, never an HTTP answer
+├── JobStoppedError            ends an execution whose job is cancelled or has gone on, never an HTTP answer
 ├── SageMakerError             kept in the endpoint's record, never an HTTP answer
 │   └── ConfigNotVisibleError  SageMaker does not see yet what it made a moment ago
 ├── TriggerError               kept in the endpoint's record, never an HTTP answer
@@ -74,6 +82,17 @@ class BotNotFoundError(ByobError):
         super().__init__(f"no bot named {name!r} is registered")
 
 
+class JobNotFoundError(ByobError):
+    """Raised when a job is asked for that there is not."""
+
+    status = 404
+    kind = "job-not-found"
+    title = "Job Not Found"
+
+    def __init__(self, id: str) -> None:
+        super().__init__(f"there is no job {id!r}")
+
+
 class MethodNotAllowedError(ByobError):
     """Raised for a method that no operation of this path answers."""
 
@@ -105,6 +124,25 @@ class BotAlreadyExistsError(ByobError):
         )
 
 
+class BotHasJobsError(ByobError):
+    """Raised when a bot is to be removed that has jobs which are not finished."""
+
+    status = 409
+    kind = "bot-has-jobs"
+    title = "Bot Has Jobs"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"bot {name!r} has jobs that are not finished; wait for them, or cancel them first")
+
+
+class JobStateError(ByobError):
+    """Raised when what is asked of a job does not fit the state it is in."""
+
+    status = 409
+    kind = "job-state"
+    title = "Job State"
+
+
 class PreconditionFailedError(ByobError):
     """Raised when the caller's precondition does not hold for the bot as it is now."""
 
@@ -124,22 +162,51 @@ class BodyTooLargeError(ByobError):
         super().__init__(f"the body is larger than {limit_bytes} bytes")
 
 
-class InvalidConfigurationError(ByobError):
-    """Raised with every rule that a configuration breaks."""
+class _RulesBrokenError(ByobError):
+    """An answer that lists every rule that a document breaks."""
 
     status = 422
-    kind = "invalid-configuration"
-    title = "Invalid Configuration"
+    subject: ClassVar[str]
 
     def __init__(self, violations: Sequence[Violation]) -> None:
         self._violations = tuple(violations)
         fields = ", ".join(dict.fromkeys(v.pointer or "the body" for v in violations))
         count = f"{len(violations)} rules" if len(violations) > 1 else "a rule"
-        super().__init__(f"the configuration breaks {count}: {fields}")
+        super().__init__(f"the {self.subject} breaks {count}: {fields}")
 
     @property
-    def violations(self) -> Sequence[Violation]:  # noqa: D102 - see the root
+    def violations(self) -> Sequence[Violation]:
         return self._violations
+
+
+class InvalidConfigurationError(_RulesBrokenError):
+    """Raised with every rule that a configuration breaks."""
+
+    kind = "invalid-configuration"
+    title = "Invalid Configuration"
+    subject = "configuration"
+
+
+class InvalidJobError(_RulesBrokenError):
+    """Raised with every rule that a job breaks."""
+
+    kind = "invalid-job"
+    title = "Invalid Job"
+    subject = "job"
+
+
+class IdempotencyKeyReusedError(ByobError):
+    """Raised when an Idempotency-Key comes with another job than before."""
+
+    status = 422
+    kind = "idempotency-key-reused"
+    title = "Idempotency Key Reused"
+
+    def __init__(self, id: str, differing: Sequence[str]) -> None:
+        super().__init__(
+            f"this Idempotency-Key was sent before, for job {id}, with another {', '.join(differing)}; "
+            "send a new key for a new job"
+        )
 
 
 class _RetryLaterError(ByobError):
@@ -171,6 +238,27 @@ class ConcurrentChangeError(_RetryLaterError):
 
     def __init__(self, what: str) -> None:
         super().__init__(f"{what} is being changed by others; send the request again")
+
+
+class AwsUnavailableError(_RetryLaterError):
+    """Raised when S3, Step Functions or Batch cannot be reached, throttles, or fails for a reason of its own."""
+
+    kind = "aws-unavailable"
+    title = "AWS Unavailable"
+
+    def __init__(self, service: str, reason: str) -> None:
+        super().__init__(f"{service} cannot be used now ({reason}); sending the request again is safe")
+
+
+class JobCannotRunError(ByobError):
+    """Raised in a job's execution with the sentence that tells its owner what keeps it from running."""
+
+
+class JobStoppedError(ByobError):
+    """Raised in a job's execution once the job is cancelled, finished, or on a later run."""
+
+    def __init__(self, id: str) -> None:
+        super().__init__(f"job {id} is not in this run any more")
 
 
 class SageMakerError(ByobError):

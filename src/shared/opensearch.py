@@ -1,14 +1,16 @@
 """Documents in OpenSearch: signed requests, optimistic concurrency, and writes whose answer may get lost.
 
-The doors of the subjects (bots, endpoints) stand on `Index`; opensearch-py's types and errors stop here.
+The doors of the subjects (bots, endpoints, jobs) stand on `Index`; opensearch-py's types and errors stop here.
 """
 
+import re
+import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Final, Literal
 
 from opensearchpy import OpenSearch, Urllib3HttpConnection
 from opensearchpy.exceptions import (
@@ -22,11 +24,15 @@ from opensearchpy.exceptions import (
 from opensearchpy.exceptions import (
     ConnectionError as UnreachableError,
 )
+from opensearchpy.helpers import streaming_bulk
 from requests.structures import CaseInsensitiveDict
 from requests_aws4auth import AWS4Auth
 
-from shared import settings
-from shared.errors import RegistryUnavailableError
+from shared import metrics, settings
+from shared.errors import ByobError, RegistryUnavailableError
+
+# The type of an error in OpenSearch's answers, such as version_conflict_engine_exception.
+_TYPE: Final = re.compile(r"[a-z_]{1,100}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +64,26 @@ class Index:
     """One index, reached through an alias of its name so that it can be rebuilt behind it.
 
     It is created, or given the fields that are new, by the first write that needs it. `refresh` makes a search right
-    after a write see it.
+    after a write see it. `dynamic`: "strict" refuses fields that are not in `properties`, "false" keeps them unindexed.
     """
 
-    def __init__(self, name: str, properties: Mapping[str, Any], *, refresh: bool = False) -> None:
-        self._alias = f"{settings.opensearch().index_prefix}-{name}"
+    def __init__(
+        self,
+        name: str,
+        properties: Mapping[str, Any],
+        *,
+        refresh: bool = False,
+        dynamic: Literal["strict", "false"] = "strict",
+    ) -> None:
+        self.alias = f"{settings.opensearch().index_prefix}-{name}"
+        self._dynamic = dynamic
         self._properties = {**properties, "write_id": {"type": "keyword", "index": False, "doc_values": False}}
         self._refresh = "true" if refresh else "false"
 
     def get(self, id: str) -> Document | None:
         """Read one document as last written (no refresh needed)."""
         try:
-            return _document(_answer(lambda: client().get(index=self._alias, id=id)))
+            return _document(_answer(lambda: client().get(index=self.alias, id=id)))
         except NotFoundError:
             return None
 
@@ -77,17 +91,84 @@ class Index:
         """Read several documents in one round trip; the missing ones are left out."""
         if not ids:
             return {}
-        answer = _answer(lambda: client().mget(index=self._alias, body={"ids": list(ids)}))
+        answer = _answer(lambda: client().mget(index=self.alias, body={"ids": list(ids)}))
         return {found["_id"]: _document(found) for found in answer["docs"] if found.get("found")}
 
     def search(self, body: Mapping[str, Any]) -> list[Document]:
         """Run a search; an index that is not there yet has no hits."""
         query = {"seq_no_primary_term": True, "track_total_hits": False, **body}
         try:
-            answer = _answer(lambda: client().search(index=self._alias, body=query))
+            answer = _answer(lambda: client().search(index=self.alias, body=query))
         except NotFoundError:
             return []
         return [_document(hit) for hit in answer["hits"]["hits"]]
+
+    def count(self, query: Mapping[str, Any]) -> int:
+        """Count the documents that a query finds; none in an index that is not there yet."""
+        try:
+            return int(_answer(lambda: client().count(index=self.alias, body={"query": query}))["count"])
+        except NotFoundError:
+            return 0
+
+    def aggregate(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Run a search for its aggregations alone; an index that is not there yet has none."""
+        query = {"size": 0, "track_total_hits": False, **body}
+        try:
+            answer = _answer(lambda: client().search(index=self.alias, body=query))
+        except NotFoundError:
+            return {}
+        found: Mapping[str, Any] = answer["aggregations"]
+        return found
+
+    def refresh(self) -> None:
+        """Make searches see everything that has been written until now, whoever wrote it."""
+        try:
+            _answer(lambda: client().indices.refresh(index=self.alias))
+        except NotFoundError:
+            return
+
+    def create_many(self, documents: Mapping[str, Mapping[str, Any]], *, at_once: int) -> None:
+        """Write new documents by id, `at_once` in one request; one that exists is left as it is."""
+        actions = [({"create": {"_id": id}}, source) for id, source in documents.items()]
+        failed = self._bulk(actions, at_once)
+        if "index_not_found_exception" in failed:
+            self._create_index()
+            failed = self._bulk(actions, at_once)
+        if failed:
+            raise RegistryUnavailableError(f"OpenSearch refused documents: {', '.join(sorted(failed))}")
+
+    def update_many(self, changes: Iterable[tuple[Document, Mapping[str, Any]]]) -> None:
+        """Merge fields into documents; one that has changed since it was read is left as it is."""
+        actions = [
+            ({"update": {"_id": document.id, **_condition(document.version)}}, {"doc": fields})
+            for document, fields in changes
+        ]
+        failed = self._bulk(actions, max(1, len(actions))) - {"document_missing_exception"}
+        if failed:
+            raise RegistryUnavailableError(f"OpenSearch refused documents: {', '.join(sorted(failed))}")
+
+    def _bulk(self, actions: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], at_once: int) -> set[str]:
+        """Carry out actions; give the kinds of failures other than that a document is there or has changed."""
+
+        def send() -> set[str]:
+            outcomes = streaming_bulk(
+                client(),
+                actions,
+                chunk_size=at_once,
+                expand_action_callback=lambda action: action,
+                max_retries=3,  # of documents that a busy node turns away with 429
+                initial_backoff=1,
+                raise_on_error=False,
+                yield_ok=False,
+                index=self.alias,
+                require_alias="true",
+                refresh=self._refresh,
+            )
+            failures = [next(iter(info.values())) for _, info in outcomes]
+            return {failure["error"]["type"] for failure in failures if failure["status"] != 409}
+
+        found: set[str] = _answer(send)
+        return found
 
     def create(self, id: str, source: Mapping[str, Any]) -> Document:
         """Write a new document; raise VersionConflictError where one of that id exists."""
@@ -104,7 +185,7 @@ class Index:
         lost meets a conflict with its own work.
         """
         try:
-            _answer(lambda: client().delete(index=self._alias, id=id, refresh=self._refresh, **_condition(version)))
+            _answer(lambda: client().delete(index=self.alias, id=id, refresh=self._refresh, **_condition(version)))
         except NotFoundError:
             return
         except ConflictError as error:
@@ -121,7 +202,7 @@ class Index:
         params = {"require_alias": "true", "refresh": self._refresh, **condition}
 
         def write() -> Any:
-            return client().index(index=self._alias, id=id, body=marked, params=dict(params))
+            return client().index(index=self.alias, id=id, body=marked, params=dict(params))
 
         try:
             answer = self._answer_of_write(write)
@@ -143,24 +224,26 @@ class Index:
         except NotFoundError:
             # require_alias turns a missing index into this answer; without it OpenSearch would make one up.
             self._create_index()
-        except RequestError as error:
-            if error.error != "strict_dynamic_mapping_exception":
+        except _RefusedError as error:
+            if error.type != "strict_dynamic_mapping_exception":
                 raise
             # An index that an earlier version made lacks the fields that have come since.
-            _answer(lambda: client().indices.put_mapping(index=self._alias, body={"properties": self._properties}))
+            _answer(lambda: client().indices.put_mapping(index=self.alias, body={"properties": self._properties}))
         return _answer(write)
 
     def _create_index(self) -> None:
+        name = f"{self.alias}-1"
         body = {
-            "aliases": {self._alias: {}},
-            "mappings": {"dynamic": "strict", "properties": self._properties},
+            "mappings": {"dynamic": self._dynamic, "properties": self._properties},
             "settings": {"index": {"number_of_shards": 1, "auto_expand_replicas": "0-1"}},
         }
         try:
-            _answer(lambda: client().indices.create(index=f"{self._alias}-1", body=body))
-        except RequestError as error:
-            if error.error != "resource_already_exists_exception":  # somebody else's first write was quicker
-                raise RegistryUnavailableError(f"OpenSearch refused the index: {error.error}") from error
+            _answer(lambda: client().indices.create(index=name, body=body))
+        except _RefusedError as error:
+            if error.type != "resource_already_exists_exception":  # somebody else's first write was quicker
+                raise RegistryUnavailableError(f"OpenSearch refused the index: {error.type}") from error
+        # Not before it can be searched: until then a search of the alias finds no index, which is no failure.
+        _answer(lambda: client().indices.put_alias(index=name, name=self.alias))
 
 
 @cache
@@ -187,24 +270,67 @@ def reachable() -> None:
     _answer(lambda: client().info())
 
 
+def put(path: str, body: Mapping[str, Any]) -> bool:
+    """Write to an API of a plugin; False where OpenSearch has no such plugin."""
+
+    def send() -> bool:
+        try:
+            client().transport.perform_request("PUT", path, body=body)
+        except RequestError as error:
+            if "no handler found" in str(error.error):
+                return False
+            raise
+        return True
+
+    return bool(_answer(send))
+
+
 class _AnswerLostError(RegistryUnavailableError):
     """Raised inside this module when a request may have been carried out although no answer came."""
 
 
+class _RefusedError(ByobError):
+    """Raised inside this module when OpenSearch refuses a body; `type` is its word for the reason."""
+
+    def __init__(self, type: str) -> None:
+        super().__init__(f"OpenSearch refused the request: {type}")
+        self.type = type
+
+
 def _answer(request: Callable[[], Any]) -> Any:
-    """Send a request; conflicts, missing things and refused bodies pass, everything else is unavailability."""
+    """Send a request; conflicts, missing things and refused bodies pass, everything else is unavailability.
+
+    OpenSearch and its client quote documents in what they say of an error, so only their own words for the kind of
+    error go on: a log must not show what an author wrote into a command line.
+    """
+    begun = time.perf_counter()
     try:
         return request()
-    except (ConflictError, NotFoundError, RequestError):
+    except (ConflictError, NotFoundError):
         raise
-    except ConnectionTimeout as error:
-        raise RegistryUnavailableError("OpenSearch did not answer in time") from error
-    except UnreachableError as error:
-        raise _AnswerLostError("OpenSearch cannot be reached") from error
-    except TransportError as error:
-        raise RegistryUnavailableError(f"OpenSearch answered {error.status_code}") from error
+    except RequestError as error:
+        raise _RefusedError(_type_of(error)) from None
     except OpenSearchException as error:
-        raise RegistryUnavailableError("OpenSearch gave an answer that cannot be read") from error
+        metrics.record(metrics.OPENSEARCH_UNAVAILABLE)
+        # Of a connection that fails no document is known; what the system said of it is worth having.
+        raise _unavailable(error) from (error if isinstance(error, UnreachableError) else None)
+    finally:
+        metrics.record(metrics.OPENSEARCH_LATENCY, round((time.perf_counter() - begun) * 1000, 3))
+
+
+def _unavailable(error: OpenSearchException) -> RegistryUnavailableError:
+    if isinstance(error, ConnectionTimeout):
+        return RegistryUnavailableError("OpenSearch did not answer in time")
+    if isinstance(error, UnreachableError):
+        return _AnswerLostError("OpenSearch cannot be reached")
+    if isinstance(error, TransportError):
+        return RegistryUnavailableError(f"OpenSearch answered {error.status_code}, {_type_of(error)}")
+    return RegistryUnavailableError("OpenSearch gave an answer that cannot be read")
+
+
+def _type_of(error: TransportError) -> str:
+    # opensearch-py gives the whole body where it finds no type in it.
+    return error.error if isinstance(error.error, str) and _TYPE.fullmatch(error.error) else "with no type"
 
 
 def _signer(region: str) -> Callable[[str, str, bytes | None], Mapping[str, str]]:

@@ -24,7 +24,7 @@ def read_limit(parameters: Mapping[str, str]) -> int | None:
 
 
 def make_token(last_name: str, filters: Mapping[str, str]) -> str:
-    """Make the token of the page that follows `last_name`, which is ASCII."""
+    """Make the token of the page that follows `last_name`."""
     return _written(_check(last_name, filters) + last_name.encode())
 
 
@@ -34,7 +34,7 @@ def read_token(token: str, filters: Mapping[str, str], is_name: Callable[[str], 
         return ""
     try:
         raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
-        name = raw[_CHECK_LENGTH:].decode("ascii")
+        name = raw[_CHECK_LENGTH:].decode()
     except (binascii.Error, ValueError):
         return None
     # The same bytes have several spellings in base64; only the one that we write is ours.

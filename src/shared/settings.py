@@ -27,6 +27,37 @@ class EndpointSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchSettings:
+    """What a slice of a job needs to run as a Batch job; `stack` begins the names of our job definitions."""
+
+    queue_arn: str
+    job_role_arn: str
+    execution_role_arn: str
+    log_group: str
+    stack: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoleMappingSettings:
+    """ARNs of the IAM roles that may use the domain, by what they may do there."""
+
+    index_prefix: str
+    monitor: tuple[str, ...]
+    read: tuple[str, ...]
+    write: tuple[str, ...]
+    run_bots: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsSettings:
+    """Where CloudWatch keeps our metrics, under Powertools' own names for these settings."""
+
+    namespace: str
+    service: str
+    enabled: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Credentials:
     """AWS keys as Lambda puts them into the environment; `token` is None for long-term keys."""
 
@@ -55,6 +86,16 @@ def endpoints() -> EndpointSettings:
 
 
 @cache
+def metrics() -> MetricsSettings:
+    """Give what stands in every line of metrics; all of it has a default, as no request may fail for its metrics."""
+    return MetricsSettings(
+        namespace=os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "BringYourOwnBot"),
+        service=os.environ.get("POWERTOOLS_SERVICE_NAME", "byob"),
+        enabled=os.environ.get("POWERTOOLS_METRICS_DISABLED", "false").lower() != "true",
+    )
+
+
+@cache
 def allowed(name: Literal["ALLOWED_IMAGE_REGISTRIES", "ALLOWED_INSTANCE_TYPES"]) -> tuple[str, ...]:
     """Give patterns of what endpoints may be made of; empty for anything."""
     return tuple(pattern.strip() for pattern in os.environ.get(name, "").split(",") if pattern.strip())
@@ -64,6 +105,38 @@ def allowed(name: Literal["ALLOWED_IMAGE_REGISTRIES", "ALLOWED_INSTANCE_TYPES"])
 def provision_function() -> str:
     """Give the name or ARN of the function that provisions endpoints; raise SettingsError without it."""
     return _required("PROVISION_FUNCTION")[0]
+
+
+@cache
+def state_machine() -> str:
+    """Give the ARN of the jobs' state machine; raise SettingsError without it."""
+    return _required("STATE_MACHINE_ARN")[0]
+
+
+@cache
+def job_queue() -> str:
+    """Give the ARN of the queue in which the slices of jobs wait; raise SettingsError without it."""
+    return _required("JOB_QUEUE_ARN")[0]
+
+
+@cache
+def batch() -> BatchSettings:
+    """Raise SettingsError with every missing name."""
+    names = ("JOB_QUEUE_ARN", "JOB_ROLE_ARN", "JOB_EXECUTION_ROLE_ARN", "JOB_LOG_GROUP", "OWNER_TAG")
+    return BatchSettings(*_required(*names))
+
+
+@cache
+def endpoint_wait_seconds() -> int:
+    """Give how long a job waits for its endpoints before it fails."""
+    return int(os.environ.get("ENDPOINT_WAIT_SECONDS", "7200"))
+
+
+@cache
+def role_mapping() -> RoleMappingSettings:
+    """Raise SettingsError with every missing name."""
+    names = ("ROLES_THAT_MONITOR", "ROLES_THAT_READ", "ROLES_THAT_WRITE", "ROLES_THAT_RUN_BOTS")
+    return RoleMappingSettings(opensearch().index_prefix, *(tuple(arns.split(",")) for arns in _required(*names)))
 
 
 def static_credentials() -> Credentials | None:

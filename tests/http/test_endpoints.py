@@ -205,7 +205,13 @@ def test_an_endpoint_deleted_while_it_is_made_leaves_nothing_behind(
     own = {"INDEX_PREFIX": "deleted"}
     invoice_reader = configuration()
     with stack(
-        signed_opensearch.url, listen(0), workers=1, extra=own, moving_seconds=0.3, schedule_seconds=0.2
+        # Long enough to be caught at it on a busy machine.
+        signed_opensearch.url,
+        listen(0),
+        workers=1,
+        extra=own,
+        moving_seconds=3,
+        schedule_seconds=0.2,
     ) as running:
         api = ApiClient(running.url, running.aws_url)
         api.register(invoice_reader)

@@ -7,11 +7,8 @@ import pty
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Mapping
 from pathlib import Path
-from threading import Thread
 from types import ModuleType
 from typing import Any
 
@@ -21,7 +18,12 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from typer.testing import CliRunner
 
-SCRIPT = Path(__file__).parents[2] / "byob" / "byob.py"
+import service as service_client
+import waiting
+from configuration import read_configuration
+from tests.author import SCRIPT, Answer, Ended, Kit, Recorder, Seen
+from words import Failure
+
 INVOICE_READER = {"name": "invoice-reader", "file_types": ".pdf", "bot_image": "registry.example/invoice:1"}
 ENDPOINT = {
     "name": "invoice-layout",
@@ -58,122 +60,8 @@ KEYS = {
 }
 
 
-@dataclass(frozen=True)
-class Answer:
-    status: int
-    document: object = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    hang_up: bool = False
-
-
-@dataclass(frozen=True)
-class Seen:
-    method: str
-    path: str
-    headers: Mapping[str, str]
-    body: bytes
-
-
-class Recorder(ThreadingHTTPServer):
-    """Gives the scripted answers in turn, and keeps what it was asked."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.answers: list[Answer] = []
-        self.seen: list[Seen] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: Recorder
-
-    def answer(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.server.seen.append(Seen(self.command, self.path, dict(self.headers), body))
-        answer = self.server.answers.pop(0)
-        if answer.hang_up:
-            self.close_connection = True
-            return
-        content = b"" if answer.document is None else json.dumps(answer.document).encode()
-        self.send_response(answer.status)
-        for name, value in answer.headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    do_GET = do_PUT = do_POST = do_DELETE = answer  # noqa: N815  # http.server's names
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Quiet: the tests read `seen`."""
-
-
-@pytest.fixture
-def service() -> Iterator[Recorder]:
-    with Recorder() as server:
-        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        yield server
-        server.shutdown()
-
-
-@dataclass(frozen=True)
-class Ended:
-    code: int
-    out: str
-    err: str
-
-
-class Kit:
-    """byob.py as an author runs it: in a directory, with an environment that has nothing else of theirs."""
-
-    def __init__(self, directory: Path, url: str) -> None:
-        self.directory = directory
-        self.environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(directory),
-            "BYOB_URL": url,
-            "NO_PROXY": "127.0.0.1",
-            "AWS_EC2_METADATA_DISABLED": "true",
-        }
-
-    def start(self, *arguments: str, stderr: int = subprocess.PIPE) -> subprocess.Popen[bytes]:
-        command = [sys.executable, str(SCRIPT), *arguments]
-        environment = {**self.environment, "TERM": "xterm"}
-        return subprocess.Popen(command, cwd=self.directory, env=environment, stdout=subprocess.PIPE, stderr=stderr)
-
-    def run(self, *arguments: str, stdin: bytes = b"", environment: Mapping[str, str] | None = None) -> Ended:
-        done = subprocess.run(
-            [sys.executable, str(SCRIPT), *arguments],
-            cwd=self.directory,
-            env={**self.environment, **(environment or {})},
-            input=stdin,
-            capture_output=True,
-            timeout=20,
-            check=False,
-        )
-        ended = Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
-        assert "Traceback" not in ended.err
-        return ended
-
-    def write(self, content: bytes | dict[str, Any], name: str = "bot_config.json") -> str:
-        written = content if isinstance(content, bytes) else json.dumps(content).encode()
-        (self.directory / name).write_bytes(written)
-        return name
-
-
 def bot_with(*endpoints: Mapping[str, Any], etag: str = "") -> Answer:
     return Answer(200, INVOICE_READER | {"endpoints": list(endpoints)}, {"ETag": etag} if etag else {})
-
-
-@pytest.fixture
-def kit(tmp_path: Path, service: Recorder) -> Kit:
-    return Kit(tmp_path, service.url)
 
 
 @pytest.fixture(scope="module")
@@ -234,11 +122,11 @@ def test_a_known_bot_is_reported_as_updated(kit: Kit, service: Recorder) -> None
     ],
 )
 def test_the_path_comes_from_the_name_where_it_can(
-    byob: ModuleType, kit: Kit, configuration: bytes | dict[str, Any], path: str | None
+    kit: Kit, configuration: bytes | dict[str, Any], path: str | None
 ) -> None:
     file = kit.directory / kit.write(configuration)
 
-    assert byob.read_configuration(file) == (file.read_bytes(), path)
+    assert read_configuration(file) == (file.read_bytes(), path)
 
 
 @pytest.mark.parametrize(
@@ -291,13 +179,11 @@ def test_a_dash_reads_standard_input(kit: Kit, service: Recorder) -> None:
         ("{}".encode("utf-16"), "is not UTF-8 text: line 1, column 1: invalid start byte"),
     ],
 )
-def test_a_malformed_file_is_named_with_line_and_column(
-    byob: ModuleType, kit: Kit, content: bytes, sentence: str
-) -> None:
+def test_a_malformed_file_is_named_with_line_and_column(kit: Kit, content: bytes, sentence: str) -> None:
     file = kit.directory / kit.write(content)
 
-    with pytest.raises(byob.Failure) as failure:
-        byob.read_configuration(file)
+    with pytest.raises(Failure) as failure:
+        read_configuration(file)
 
     assert str(failure.value) == f"{file} {sentence}"
 
@@ -476,10 +362,8 @@ LATER = "2026-01-05 10:20:00"
         ({"status": "Deleting"}, True),
     ],
 )
-def test_an_endpoint_moves_until_sagemaker_and_the_service_are_done(
-    byob: ModuleType, endpoint: dict[str, Any], moves: bool
-) -> None:
-    assert byob.is_moving({"name": "invoice-layout", **endpoint}) is moves
+def test_an_endpoint_moves_until_sagemaker_and_the_service_are_done(endpoint: dict[str, Any], moves: bool) -> None:
+    assert waiting.is_moving({"name": "invoice-layout", **endpoint}) is moves
 
 
 @pytest.mark.parametrize(
@@ -493,15 +377,15 @@ def test_an_endpoint_moves_until_sagemaker_and_the_service_are_done(
     ],
 )
 def test_an_endpoint_that_a_deploy_is_to_change_moves_until_it_is_as_wanted(
-    byob: ModuleType, endpoint: dict[str, Any], moves: bool
+    endpoint: dict[str, Any], moves: bool
 ) -> None:
-    assert byob.is_moving({"name": "invoice-layout", **endpoint}, {"invoice-layout"}) is moves
+    assert waiting.is_moving({"name": "invoice-layout", **endpoint}, {"invoice-layout"}) is moves
 
 
-def test_pauses_grow_to_five_seconds_and_start_small_after_a_change(byob: ModuleType) -> None:
-    pauses = [byob.pause_after(3, changed=True)]
+def test_pauses_grow_to_five_seconds_and_start_small_after_a_change() -> None:
+    pauses = [waiting.pause_after(3, changed=True)]
     while len(pauses) < 9:
-        pauses.append(byob.pause_after(pauses[-1], changed=False))
+        pauses.append(waiting.pause_after(pauses[-1], changed=False))
 
     assert pauses[0] == 0.5
     assert pauses == sorted(pauses)
@@ -881,7 +765,14 @@ def test_wrong_usage_ends_with_2(byob: ModuleType, arguments: tuple[str, ...]) -
     assert CliRunner().invoke(byob.app, arguments).exit_code == 2
 
 
-@pytest.mark.parametrize("command", [(), ("register",), ("show",), ("deploy",), ("list",), ("endpoints",), ("delete",)])
+@pytest.mark.parametrize(
+    "command",
+    [
+        (),
+        *[(name,) for name in ("register", "show", "deploy", "list", "endpoints", "delete")],
+        *[(name,) for name in ("init", "check", "run", "jobs", "job", "cancel", "retry")],
+    ],
+)
 def test_help_shows_an_example(byob: ModuleType, command: tuple[str, ...]) -> None:
     ended = CliRunner().invoke(byob.app, [*command, "--help"])
 
@@ -908,8 +799,8 @@ def test_help_shows_an_example(byob: ModuleType, command: tuple[str, ...]) -> No
         ("search-bots.eu-west-1.es.amazonaws.com", None),
     ],
 )
-def test_a_host_of_api_gateway_tells_the_region(byob: ModuleType, host: str, region: str | None) -> None:
-    assert byob.region_of(host) == region
+def test_a_host_of_api_gateway_tells_the_region(host: str, region: str | None) -> None:
+    assert service_client.region_of(host) == region
 
 
 @pytest.fixture
@@ -935,17 +826,16 @@ def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
     ],
 )
 def test_the_region_is_looked_for_as_the_aws_tools_do(  # fixtures and parameters
-    byob: ModuleType,
     aws: pytest.MonkeyPatch,
     in_host: str | None,
-    options: dict[str, str],
+    options: dict[str, Any],
     environment: dict[str, str],
     region: str,
 ) -> None:
     for name, value in environment.items():
         aws.setenv(name, value)
 
-    signer = byob.signer(in_host, byob.Options(**options))
+    signer: Any = service_client.signer(in_host, service_client.Options(**options))
 
     assert (signer.region, signer.service) == (region, "execute-api")
 

@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
+from local.hosts import EVERYWHERE, for_containers
 from local.template import ROOT
 from tests.support import ApiClient, eventually
 
@@ -25,7 +26,7 @@ Make = Callable[..., dict[str, Any]]
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A copy of the tree, so that its source may be edited and its data is its own."""
-    for part in ("src", "local", "byob", "docs", "template.yaml", "pyproject.toml"):
+    for part in ("src", "local", "byob", "docs", "statemachine", "template.yaml", "pyproject.toml"):
         source = ROOT / part
         if source.is_dir():
             shutil.copytree(source, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
@@ -35,9 +36,9 @@ def checkout(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def running(checkout: Path, *, port: int = 0, **environment: str) -> Iterator[subprocess.Popen[str]]:
+def running(checkout: Path, *options: str, port: int = 0, **environment: str) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "local", "run", "--port", str(port)],
+        [sys.executable, "-m", "local", "run", "--port", str(port), *options],
         cwd=checkout,
         env={**os.environ, "PYTHONPATH": f"{checkout}/src:{checkout}", **environment},
         stdout=subprocess.PIPE,
@@ -123,6 +124,44 @@ def test_a_port_in_use_is_one_sentence(checkout: Path) -> None:
     assert told == f"error: port {port} is in use; stop what listens there, or choose another one with PORT=…\n"
 
 
+def listening(process: subprocess.Popen[str]) -> set[str]:
+    """Give the addresses at which the process and its children listen."""
+    everybody = [psutil.Process(process.pid), *family(process)]
+    sockets = [socket for member in everybody for socket in member.net_connections("tcp")]
+    return {socket.laddr.ip.removeprefix("::ffff:") for socket in sockets if socket.status == psutil.CONN_LISTEN}
+
+
+def test_nothing_listens_beyond_loopback_unasked(checkout: Path) -> None:
+    with running(checkout) as process:
+        ready(process)
+
+        assert listening(process) == {"127.0.0.1"}
+
+
+def test_containers_reach_it_where_it_was_asked_to_listen_and_it_says_so(checkout: Path) -> None:
+    address = for_containers(EVERYWHERE)
+    with running(checkout, "--host", EVERYWHERE) as process:
+        api = ready(process)
+
+        reached = ApiClient(api.url.replace("127.0.0.1", address))("GET", "/health")
+
+        assert reached.status == 200
+        assert "127.0.0.1" in listening(process)  # what no container needs stays where it was
+        process.terminate()
+        assert process.stderr
+        told = process.stderr.read()
+    assert f"whoever reaches {address} may call" in told
+    assert "run `make build` first" in told
+
+
+def test_an_address_that_is_not_this_machines_is_one_sentence(checkout: Path) -> None:
+    with running(checkout, "--host", "198.51.100.7") as process:
+        _, told = process.communicate(timeout=20)
+
+    assert process.returncode == 1
+    assert re.fullmatch(r"error: nothing can listen on 198\.51\.100\.7:0: .+\n", told)
+
+
 def test_an_own_opensearch_wins_and_no_node_is_started(checkout: Path, node: Any, configuration: Make) -> None:
     with running(checkout, OPENSEARCH_URL=node.url) as process:
         api = ready(process)
@@ -140,6 +179,22 @@ def test_an_edit_of_the_source_is_picked_up_by_the_next_request(checkout: Path) 
         after = api("GET", "/health").json
 
     assert (before, after) == ({"status": "ok"}, {"status": "edited"})
+
+
+def test_the_functions_logs_are_shown_on_request_and_not_otherwise(checkout: Path, node: Any) -> None:
+    def printed(*options: str) -> list[str]:
+        with running(checkout, *options, OPENSEARCH_URL=node.url) as process:
+            assert process.stdout
+            line = next(line for line in process.stdout if line.startswith("ready: "))
+            ApiClient(line.removeprefix("ready: ").strip())(
+                "GET", "/health", headers={"X-Amzn-RequestId": "my-request"}
+            )
+            process.send_signal(signal.SIGTERM)
+            return [line for line in process.stdout if "my-request" in line]
+
+    (shown,) = printed("--logs")
+    assert (json.loads(shown)["function_name"], json.loads(shown)["status"]) == ("health", 200)
+    assert printed() == []
 
 
 def test_swagger_ui_and_its_document_are_served(checkout: Path) -> None:

@@ -8,12 +8,11 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from botocore.model import ListShape, Shape, StructureShape
 
 from local.aws import CREDENTIALS, REGION, EmulatedAws
 from local.sagemaker import IMAGE_NOT_FOUND, PING_FAILED, Fault, LocalSageMaker
 from local.workers import Workers
-from tests.support import eventually
+from tests.support import check, eventually
 
 SHORTLY = 0.2
 FOREVER = 3600.0
@@ -79,19 +78,6 @@ def check_answer(http_response: Any, parsed: Any, model: Any, **_: Any) -> None:
     else:
         assert http_response.status_code == 400
         assert all(parsed["Error"][member] for member in ("Code", "Message"))
-
-
-def check(value: Any, shape: Shape | None) -> None:
-    """Hold a value against its shape: required members, no others than declared, values of an enum."""
-    if isinstance(shape, StructureShape):
-        assert set(shape.required_members) <= set(value) <= set(shape.members), (shape.name, value)
-        for name in value:
-            check(value[name], shape.members[name])
-    elif isinstance(shape, ListShape):
-        for member in value:
-            check(member, shape.member)
-    elif shape and getattr(shape, "enum", None):
-        assert value in shape.enum, (shape.name, value)
 
 
 def variant(model: str, instance_type: str = "ml.m5.large") -> dict[str, Any]:

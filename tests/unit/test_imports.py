@@ -22,7 +22,20 @@ ALLOWED = {
     "get_bot": set(),
     "list_bots": set(),
     "health": set(),
+    "map_roles": set(),
     "method_not_allowed": set(),
+    "create_job": HEAVY,
+    "list_jobs": set(),
+    "get_job": set(),
+    "list_job_files": set(),
+    "cancel_job": {"boto3", "botocore.client"},
+    "retry_job": {"boto3", "botocore.client"},
+    "check_job_endpoints": {"boto3", "botocore.client"},
+    "list_files": {"boto3", "botocore.client"},
+    "prepare_slices": {"boto3", "botocore.client"},
+    "sum_up_job": {"boto3", "botocore.client"},
+    "record_job": {"boto3", "botocore.client"},
+    "reconcile_jobs": {"boto3", "botocore.client"},
 }
 NEVER = {"jgo", "moto", "starlette", "local", "rich", "typer", "grpc"}
 

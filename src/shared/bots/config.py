@@ -3,16 +3,16 @@
 A `BotConfig` cannot exist wrong: making one from JSON reports all violations at once.
 """
 
-import difflib
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from shared.bots.fields import NAME_PATTERN, NAME_RULE, is_name
 from shared.errors import InvalidConfigurationError, Violation
+from shared.violations import violations
 
 # SageMaker API, CreateEndpoint: EndpointName; CreateModel: ContainerDefinition.Image and ModelDataUrl.
 ENDPOINT_NAME_PATTERN: Final = r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"
@@ -76,17 +76,19 @@ class BotConfig(BaseModel):
         if not isinstance(data, Mapping):
             raise InvalidConfigurationError([Violation("", "must be a JSON object")])
         fields = {key: value for key, value in data.items() if key not in READ_ONLY_FIELDS}
-        violations = []
+        found = []
         if "bot_name" in fields:
             alias = fields.pop("bot_name")
             if fields.setdefault("name", alias) != alias:
-                violations.append(Violation("/bot_name", "is another word for name and must not differ from it"))
+                found.append(Violation("/bot_name", "is another word for name and must not differ from it"))
         try:
             config = cls.model_validate(fields)
         except ValidationError as error:
-            raise InvalidConfigurationError([*violations, *_violations(error)]) from None
-        if violations:
-            raise InvalidConfigurationError(violations)
+            raise InvalidConfigurationError(
+                [*found, *violations(error, of="a bot configuration", fields=[*cls.model_fields, "bot_name"])]
+            ) from None
+        if found:
+            raise InvalidConfigurationError(found)
         return config
 
     def fields(self) -> dict[str, Any]:
@@ -244,22 +246,3 @@ def _whole_number(value: object, minimum: int, unit: str) -> int | str:
     if isinstance(number, bool) or not isinstance(number, int) or not minimum <= number < 2**31:
         raise ValueError(f"must be a whole number of {unit}, {minimum} or more")
     return number
-
-
-def _violations(error: ValidationError) -> Iterator[Violation]:
-    for found in error.errors(include_url=False, include_input=False):
-        field = str(found["loc"][0])
-        pointer = "/" + field.replace("~", "~0").replace("/", "~1")
-        match found["type"]:
-            case "value_error":
-                detail = str(found["ctx"]["error"])
-            case "extra_forbidden":
-                near = difflib.get_close_matches(field, [*BotConfig.model_fields, "bot_name"], n=1)
-                detail = "is not a field of a bot configuration" + (f"; did you mean {near[0]}?" if near else "")
-            case "string_type":
-                detail = "must be a string"
-            case "string_too_long":
-                detail = f"must have at most {TEXT_MAX_LENGTH} characters"
-            case _:
-                detail = found["msg"]
-        yield Violation(pointer, detail)

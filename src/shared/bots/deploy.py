@@ -4,6 +4,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from shared import clock
 from shared.bots.endpoints import hand_over
 from shared.bots.fields import wanted_endpoints
 from shared.bots.registry import BotRegistry
@@ -22,7 +23,7 @@ def deploy(
     """
     bot = bots.get(name)
     records = {
-        endpoint: endpoints.upsert(endpoint, partial(asking_to_roll, wanted=wish))
+        endpoint: endpoints.upsert(endpoint, partial(_asked, wanted=wish, by=correlation_id))
         for endpoint, wish in wanted_endpoints(bot.fields).items()
     }
     actions = [action(record, endpoint) for endpoint, record in records.items()]
@@ -33,6 +34,11 @@ def deploy(
         if record := failed.get(answer["name"].lower()):
             answer["detail"] += f"; {record.failure.message}" if record.failure else ""
     return actions
+
+
+def _asked(record: EndpointRecord, wanted: Wanted | None, by: str) -> EndpointRecord:
+    asking = asking_to_roll(record, wanted)
+    return asking.requested(by, clock.now()) if wanted else asking
 
 
 def asking_to_roll(record: EndpointRecord, wanted: Wanted | None) -> EndpointRecord:

@@ -37,29 +37,30 @@ def see_to(
     wishes = wanted_endpoints(bot.fields)
     known = _known(wishes, endpoints)
     records = {
-        name.lower(): _look(known.get(name.lower(), EndpointRecord(name)), wish, endpoints, sagemaker)
+        name.lower(): _look(known.get(name.lower(), EndpointRecord(name)), wish, endpoints, sagemaker, correlation_id)
         for name, wish in wishes.items()
     }
     to_do = [record.name for record in records.values() if record.wanted and has_work(record)]
     return records | hand_over(bot.name, to_do, endpoints, trigger, correlation_id)
 
 
-def note_recent_wishes(*, bots: BotRegistry, endpoints: EndpointRecords) -> None:
+def note_recent_wishes(*, bots: BotRegistry, endpoints: EndpointRecords, correlation_id: str) -> None:
     """Note what the bots of the last quarter of an hour ask for, in case their registrations broke off before.
 
-    Of several bots that name one endpoint, the one registered last counts.
+    Of several bots that name one endpoint, the one registered last counts. `correlation_id` stands for the request
+    that broke off, whose own is not known.
     """
     noted: set[str] = set()
     for bot in bots.changed_since(clock.now() - _RECENT):
         for name, wish in wanted_endpoints(bot.fields).items():
             if wish and name.lower() not in noted:
                 noted.add(name.lower())
-                endpoints.upsert(name, partial(_still_wishing, wanted=wish))
+                endpoints.upsert(name, partial(_still_wishing, wanted=wish, by=correlation_id))
 
 
-def _still_wishing(record: EndpointRecord, wanted: Wanted) -> EndpointRecord:
+def _still_wishing(record: EndpointRecord, wanted: Wanted, by: str) -> EndpointRecord:
     # One that is on its way out goes first: whoever asked for that may have come after the bot was registered.
-    return record.wishing(wanted) if record.present else record
+    return record.wishing(wanted).requested(by, clock.now(), before=record) if record.present else record
 
 
 def has_work(record: EndpointRecord) -> bool:
@@ -76,18 +77,20 @@ def _known(names: Iterable[str], endpoints: EndpointRecords) -> dict[str, Endpoi
 
 
 def _look(
-    known: EndpointRecord, wanted: Wanted | None, endpoints: EndpointRecords, sagemaker: SageMaker
+    known: EndpointRecord, wanted: Wanted | None, endpoints: EndpointRecords, sagemaker: SageMaker, by: str
 ) -> EndpointRecord:
     try:
         seen: Observed | Failure = sagemaker.observe(known.name)
     except SageMakerError as error:
         logger.exception("endpoint not checked", endpoint=known.name)
         seen = Failure(error.code, f"the endpoint could not be checked: {error}")
-    return _noted(endpoints, known.name, lambda record: _wish(record, wanted, seen, clock.now()))
+    return _noted(endpoints, known.name, lambda record: _wish(record, wanted, seen, by, clock.now()))
 
 
-def _wish(record: EndpointRecord, wanted: Wanted | None, seen: Observed | Failure, now: datetime) -> EndpointRecord:
-    record = record.wishing(wanted)
+def _wish(
+    record: EndpointRecord, wanted: Wanted | None, seen: Observed | Failure, by: str, now: datetime
+) -> EndpointRecord:
+    record = record.wishing(wanted).requested(by, now, before=record)
     if isinstance(seen, Failure):
         return record.postponed(seen, now)
     # While the control loop holds the record, it has looked at least as late as we have.

@@ -7,6 +7,7 @@ be asked again when that has changed.
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from shared import metrics
 from shared.bots.config import BotConfig
 from shared.bots.fields import is_name
 from shared.bots.policy import Policy
@@ -80,6 +81,7 @@ def create(name: str, change: Change, *, bots: BotRegistry) -> tuple[StoredBot, 
     except TakenError as taken:
         return _write(name, change, Preconditions(), bots, taken.by)
     logger.info("bot registered", bot=name)
+    metrics.record(metrics.REGISTRATIONS_CREATED)
     return bot, True
 
 
@@ -99,8 +101,11 @@ def _write(
             if existing is None:
                 bot = bots.create({**config.fields(), "create_date": now, "update_date": now})
                 logger.info("bot registered", bot=name)
+                metrics.record(metrics.REGISTRATIONS_CREATED)
                 return bot, True
             if not differing(existing, config):
+                logger.info("bot unchanged", bot=name)
+                metrics.record(metrics.REGISTRATIONS_UNCHANGED)
                 return existing, False
             dates = {"create_date": existing.fields["create_date"], "update_date": now}
             bot = bots.replace({**config.fields(), **dates}, existing.version)
@@ -110,6 +115,7 @@ def _write(
             existing = changed.now
         else:
             logger.info("bot updated", bot=name)
+            metrics.record(metrics.REGISTRATIONS_REPLACED)
             return bot, False
     raise ConcurrentChangeError(f"bot {name!r}")
 

@@ -34,6 +34,8 @@ class Status(StrEnum):
     UNKNOWN = "Unknown"  # SageMaker could not be asked yet
 
 
+#: An endpoint that is wanted is made.
+_TO_BE_MADE: Final = frozenset({Status.UNKNOWN, Status.MISSING, Status.FAILED})
 #: SageMaker is at work; nothing can be changed until it is done.
 MOVING: Final = frozenset(
     {Status.CREATING, Status.UPDATING, Status.SYSTEM_UPDATING, Status.ROLLING_BACK, Status.DELETING}
@@ -99,7 +101,9 @@ class EndpointRecord:
     that we may have made and not yet removed, noted before they are made. `roll_to`: the config that `deploy` asked
     for. `rolled_from`: the endpoint's modified_at when SageMaker accepted the update to it. `leased_until`: somebody
     carries out steps until then; `nudged`: others came meanwhile, so they look once more. `leaving`: the bot whose
-    removal was begun together with the endpoint's; nothing is removed before that bot is gone.
+    removal was begun together with the endpoint's; nothing is removed before that bot is gone. `requested_by`: id of
+    the request that last changed what is wanted. `awaited_since`: since when it is waited for that the endpoint comes
+    into service as wanted; None where it is, or where nobody waits.
     """
 
     name: str
@@ -121,6 +125,8 @@ class EndpointRecord:
     leased_until: str = ""
     nudged: bool = False
     leaving: str = ""
+    requested_by: str = ""
+    awaited_since: str | None = None
 
     @property
     def key(self) -> str:
@@ -154,6 +160,17 @@ class EndpointRecord:
         # A roll that SageMaker has not begun is no longer what anybody asked for.
         return replace(record.afresh(), wanted=wanted, roll_to=self.roll_to if self.rolled_from else "")
 
+    def requested(self, by: str, now: datetime, *, before: Self | None = None) -> Self:
+        """Note the request that asks for what is wanted here; with `before`, where it is another wish than that."""
+        if before and self._wish == before._wish:
+            return self
+        waits = self.is_makable and (self.status in _TO_BE_MADE or bool(self.roll_to))
+        return replace(self, requested_by=by, awaited_since=rfc3339(now) if waits else self.awaited_since)
+
+    @property
+    def _wish(self) -> tuple[Wanted | None, bool, bool]:
+        return self.wanted, self.present, self.needed
+
     @property
     def is_makable(self) -> bool:
         """Whether the endpoint is to be made where it is missing."""
@@ -176,6 +193,17 @@ class EndpointRecord:
 
     def seen(self, observed: Observed, now: datetime) -> Self:
         """Take over what SageMaker says, and judge what became of a creation or an update that was under way."""
+        return self._seen(observed, now)._waiting(rfc3339(now))
+
+    def _waiting(self, at: str) -> Self:
+        """Note since when the endpoint is waited for: until it is in service, and anew where it fails or vanishes."""
+        if self.status is Status.MISSING or (self.managed and self.status is Status.FAILED):
+            return replace(self, awaited_since=self.awaited_since or at) if self.is_makable else self
+        if not self.managed or (self.status is Status.IN_SERVICE and not self.roll_to):
+            return replace(self, awaited_since=None)
+        return self
+
+    def _seen(self, observed: Observed, now: datetime) -> Self:
         at = rfc3339(now)
         record = replace(
             self,

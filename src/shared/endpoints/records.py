@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from shared.clock import rfc3339
 from shared.endpoints.plan import is_settled
-from shared.endpoints.record import EndpointRecord
+from shared.endpoints.record import MAX_ATTEMPTS, NO_IMAGE, EndpointRecord
 from shared.errors import ConcurrentChangeError
 from shared.opensearch import Index, VersionConflictError
 
@@ -33,6 +33,8 @@ _PROPERTIES: Final[Mapping[str, Any]] = {
     "leased_until": _KEPT,
     "nudged": {"type": "boolean"},
     "leaving": _KEYWORD,
+    "requested_by": _KEPT,
+    "awaited_since": _KEPT,
     # What the schedule looks for: plan.is_settled as of the last write.
     "settled": {"type": "boolean"},
 }
@@ -110,6 +112,19 @@ class EndpointRecords:
         clauses = {"filter": {"exists": {"field": "leaving"}}, "must_not": {"term": {"leaving": {"value": ""}}}}
         hits = self._index.search({"size": size, "query": {"bool": clauses}})
         return [EndpointRecord.from_source(hit.source) for hit in hits]
+
+    def count_unsettled(self) -> int:
+        """Count the endpoints with something left to do or to wait for."""
+        return self._index.count({"term": {"settled": {"value": False}}})
+
+    def count_failed(self) -> int:
+        """Count the endpoints whose last attempt came to nothing; one that its author has yet to run is none."""
+        not_ours = {"term": {"failure.code": {"value": NO_IMAGE.code}}}
+        return self._index.count({"bool": {"filter": {"exists": {"field": "failure.code"}}, "must_not": not_ours}})
+
+    def count_given_up(self) -> int:
+        """Count the endpoints for which nothing is tried any more."""
+        return self._index.count({"range": {"attempts": {"gte": MAX_ATTEMPTS}}})
 
     def page(self, after: str, size: int) -> list[EndpointRecord]:
         """Read `size` records by name, after the name `after` ("": from the first)."""

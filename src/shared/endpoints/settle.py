@@ -6,12 +6,14 @@ is the same: each run begins with a look, and one run at a time holds the record
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from shared import clock
+from shared import clock, metrics
 from shared.clock import rfc3339
+from shared.endpoints.outcome import report
 from shared.endpoints.plan import CreateModel, DeleteModel, Step, UpdateEndpoint, plan
 from shared.endpoints.record import LEASE, EndpointRecord
 from shared.endpoints.records import EndpointForgottenError, EndpointRecords
@@ -67,10 +69,12 @@ class ControlLoop:
         except EndpointForgottenError:
             return None
         except _LeasedError:
-            logger.info("endpoint left to the run that holds it", endpoint=name)
+            with _about(record):
+                logger.info("endpoint left to the run that holds it")
             return record
         failure = record.failure.code if record.failure else None
-        logger.info("endpoint looked at", endpoint=name, status=record.status.value, failure=failure)
+        with _about(record):
+            logger.info("endpoint looked at", status=record.status.value, failure=failure)
         return record
 
     def reconcile(self, seconds_left: Callable[[], float]) -> int:
@@ -95,26 +99,44 @@ class ControlLoop:
         record = self._endpoints.update(name, self._leased)
         if record.nudged:
             raise _LeasedError
+        with _about(record):
+            return self._released(name, acted=self._acted(name, record))
+
+    def _acted(self, name: str, record: EndpointRecord) -> bool:
+        """Look, and carry out what that leads to; tell whether another look is due for it."""
         acted = True
         try:
             observed = self._sagemaker.observe(record.name)
-            record = self._endpoints.update(name, lambda now: now.seen(observed, self._now()))
+            record = self._changed(name, lambda now: now.seen(observed, self._now()))
             left = plan(record)
             acted = bool(left) and record.is_due(self._now())
             for step in left if acted else ():
                 self._carry_out(step, record)
             if record.is_forgettable and not left:
                 self._endpoints.remove(name, unless=lambda now: not now.is_forgettable)
-                logger.info("endpoint forgotten", endpoint=name)
+                logger.info("endpoint forgotten")
         except ConfigNotVisibleError as error:
-            logger.info("endpoint config not visible yet", endpoint=name, reason=str(error))
+            logger.info("endpoint config not visible yet", reason=str(error))
             self._pause(_VISIBILITY_SECONDS)
         except SageMakerError as error:
             code, reason = error.code, str(error)
-            logger.warning("endpoint refused", endpoint=name, code=code, reason=reason)
-            self._endpoints.update(name, lambda now: now.refused(code, reason, self._now()))
+            logger.warning("endpoint refused", code=code, reason=reason)
+            metrics.record(metrics.PROVISIONING_REFUSED)
+            self._changed(name, lambda now: now.refused(code, reason, self._now()))
             acted = False
-        return self._released(name, acted=acted)
+        return acted
+
+    def _changed(self, name: str, change: Callable[[EndpointRecord], EndpointRecord]) -> EndpointRecord:
+        """Keep a change, and report what it brought about."""
+        befores: list[EndpointRecord] = []
+
+        def remembering(record: EndpointRecord) -> EndpointRecord:
+            befores.append(record)
+            return change(record)
+
+        after = self._endpoints.update(name, remembering)
+        report(befores[-1], after, self._now())
+        return after
 
     def _leased(self, record: EndpointRecord) -> EndpointRecord:
         """Take the lease, or leave word to whoever holds it, as they may have looked before our reason to come."""
@@ -141,8 +163,14 @@ class ControlLoop:
             # Before it is made, so that a crash leaves nothing that no record knows.
             self._endpoints.update(name, lambda record: record.noting(step.name))
         self._sagemaker.carry_out(step)
-        logger.info("step carried out", endpoint=name, step=type(step).__name__)
+        logger.info("step carried out", step=type(step).__name__)
+        metrics.record(metrics.PROVISIONING_STEPS)
         if isinstance(step, UpdateEndpoint):
             self._endpoints.update(name, lambda record: replace(record, rolled_from=planned.modified_at))
         if isinstance(step, DeleteModel):
             self._endpoints.update(name, lambda record: record.without(step.name))
+
+
+def _about(record: EndpointRecord) -> AbstractContextManager[None]:
+    """Have the lines logged meanwhile say which endpoint, and whose request leads here, whatever woke this run."""
+    return logger.append_context_keys(endpoint=record.name, requested_by=record.requested_by)

@@ -1,0 +1,185 @@
+"""Each function's role allows what its code can ask for, and no more."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from opensearchpy import OpenSearch, Urllib3HttpConnection
+
+from local.template import document, functions
+from tests.reach import OPENSEARCH_CALLS, reached_by
+from tests.template.reading import listed, resources
+
+HANDLERS = {id: function.handler.split(".")[1] for id, function in functions().items()}
+#: Without these no function runs in the VPC, is traced, logs, or tells of its failure; none of them is in the code.
+RUN = {
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:UnassignPrivateIpAddresses",
+    "logs:CreateLogStream",
+    "logs:PutLogEvents",
+    "sqs:SendMessage",
+    "xray:PutTelemetryRecords",
+    "xray:PutTraceSegments",
+}
+#: What IAM cannot narrow (service authorization reference); the template says so beside each.
+UNBOUNDED = {action for action in RUN if action.startswith(("ec2:", "xray:"))} | {
+    "batch:DescribeJobDefinitions",
+    "batch:DescribeJobs",
+    "batch:ListJobs",
+    "ecr:GetAuthorizationToken",
+    "logs:CreateLogDelivery",
+    "logs:DeleteLogDelivery",
+    "logs:DescribeLogGroups",
+    "logs:DescribeResourcePolicies",
+    "logs:GetLogDelivery",
+    "logs:ListLogDeliveries",
+    "logs:PutResourcePolicy",
+    "logs:UpdateLogDelivery",
+    "xray:GetSamplingRules",
+    "xray:GetSamplingTargets",
+}
+
+
+def statements_of(role: str) -> Iterator[dict[str, Any]]:
+    """Give every statement that is in force for a role: its own, and those of the policies that name it."""
+    properties = resources("AWS::IAM::Role")[role]
+    for attached in properties.get("ManagedPolicyArns", []):
+        if attached.get("Ref"):
+            yield from resources("AWS::IAM::ManagedPolicy")[attached["Ref"]]["PolicyDocument"]["Statement"]
+    for inline in properties.get("Policies", []):
+        yield from inline["PolicyDocument"]["Statement"]
+    for policy in resources("AWS::IAM::Policy").values():
+        if {"Ref": role} in policy["Roles"]:
+            yield from policy["PolicyDocument"]["Statement"]
+
+
+def allowed_to(role: str) -> set[str]:
+    statements = (each for each in statements_of(role) if each["Effect"] == "Allow")
+    return {action for each in statements for action in listed(each["Action"])}
+
+
+@pytest.mark.parametrize("id", sorted(HANDLERS))
+def test_a_role_allows_exactly_what_its_function_can_call(id: str) -> None:
+    assert allowed_to(f"{id}Role") - RUN == reached_by(HANDLERS[id]).actions
+
+
+@pytest.mark.parametrize("id", sorted(HANDLERS))
+def test_a_function_has_a_role_of_its_own_that_lets_it_run(id: str) -> None:
+    role = document()["Resources"][id]["Properties"]["Role"]
+
+    assert role == {"Fn::GetAtt": [f"{id}Role", "Arn"]}
+    assert allowed_to(f"{id}Role") >= RUN
+
+
+def test_nothing_is_allowed_on_everything_that_could_be_narrowed() -> None:
+    roles = resources("AWS::IAM::Role")
+    unbounded = {
+        action
+        for role in roles
+        for statement in statements_of(role)
+        if statement["Effect"] == "Allow" and "*" in listed(statement["Resource"])
+        for action in listed(statement["Action"])
+    }
+
+    assert unbounded == UNBOUNDED
+
+
+def test_no_role_allows_actions_by_a_pattern() -> None:
+    patterns = {(role, action) for role in resources("AWS::IAM::Role") for action in allowed_to(role) if "*" in action}
+
+    assert patterns == set()
+
+
+def test_a_role_is_passed_to_one_service_alone() -> None:
+    passing = [
+        (role, statement)
+        for role in resources("AWS::IAM::Role")
+        for statement in statements_of(role)
+        if "iam:PassRole" in listed(statement["Action"])
+    ]
+
+    assert passing
+    for _, statement in passing:
+        assert statement["Action"] == "iam:PassRole"
+        assert "iam:PassedToService" in statement["Condition"]["StringEquals"]
+        assert "Fn::GetAtt" in statement["Resource"]
+
+
+def test_the_domains_own_policy_names_the_same_roles_with_the_same_verbs() -> None:
+    domain = resources("AWS::OpenSearchService::Domain")["Domain"]
+    named = {
+        (arn["Fn::GetAtt"][0], action, json.dumps(statement["Resource"]))
+        for statement in domain["AccessPolicies"]["Statement"]
+        for arn in listed(statement["Principal"]["AWS"])
+        for action in listed(statement["Action"])
+    }
+
+    assert named == {
+        (role, action, json.dumps(statement["Resource"]))
+        for role in resources("AWS::IAM::Role")
+        for statement in statements_of(role)
+        for action in listed(statement["Action"])
+        if action.startswith("es:")
+    }
+
+
+def test_the_roles_mapped_in_the_domain_are_those_that_may_reach_it() -> None:
+    variables = document()["Resources"]["MapRoles"]["Properties"]["Environment"]["Variables"]
+    mapped = {name: _roles_in(value) for name, value in variables.items()}
+
+    verbs = {
+        f"{id}Role": {action.removeprefix("es:ESHttp") for action in reached_by(handler).actions if action[:3] == "es:"}
+        for id, handler in HANDLERS.items()
+        if id != "MapRoles"
+    }
+    assert mapped == {
+        "ROLES_THAT_MONITOR": {role for role, used in verbs.items() if used == {"Get"}},
+        "ROLES_THAT_READ": {role for role, used in verbs.items() if "Post" in used and "Put" not in used},
+        "ROLES_THAT_WRITE": {role for role, used in verbs.items() if "Put" in used},
+        "ROLES_THAT_RUN_BOTS": {"JobRole"},
+    }
+
+
+def _roles_in(value: Any) -> set[str]:
+    arns = value["Fn::Join"][1] if "Fn::Join" in value else [value]
+    return {arn["Fn::GetAtt"][0] for arn in arns}
+
+
+class _Recorder(Urllib3HttpConnection):
+    """Notes a request's method and answers nothing."""
+
+    methods: list[str] = []  # noqa: RUF012 - one for all connections
+
+    def perform_request(self, method: str, *_args: Any, **_kwargs: Any) -> Any:
+        self.methods.append(method)
+        return 200, {}, "{}"
+
+
+@pytest.mark.parametrize("call", sorted(OPENSEARCH_CALLS))
+def test_a_call_of_opensearch_py_sends_the_method_that_is_allowed_for_it(call: str) -> None:
+    client: Any = OpenSearch(hosts=["http://127.0.0.1:9"], connection_class=_Recorder)
+    every: dict[str, dict[str, Any]] = {
+        "get": {"index": "i", "id": "1"},
+        "mget": {"index": "i", "body": {}},
+        "search": {"index": "i", "body": {}},
+        "index": {"index": "i", "id": "1", "body": {}, "params": {"op_type": "create"}},
+        "count": {"index": "i", "body": {}},
+        "delete": {"index": "i", "id": "1"},
+        "indices.create": {"index": "i", "body": {}},
+        "indices.put_alias": {"index": "i", "name": "a"},
+        "indices.put_mapping": {"index": "i", "body": {}},
+        "indices.refresh": {"index": "i"},
+        "info": {},
+        "transport.perform_request PUT": {"method": "PUT", "url": "/x"},
+    }
+    for part in call.partition(" ")[0].split("."):
+        client = getattr(client, part)
+
+    client(**every[call])
+
+    assert _Recorder.methods.pop() == OPENSEARCH_CALLS[call].upper()

@@ -12,7 +12,13 @@ from typing import Any, Final
 
 from local import template
 from shared.api import MAX_BODY_BYTES, Operation
-from shared.bots.config import MIN_MEMORY_MIB, MIN_VCPUS, READ_ONLY_FIELDS, BotConfig
+from shared.bots.config import (
+    MIN_MEMORY_MIB,
+    MIN_VCPUS,
+    PRINTABLE_FILE_TYPE_PATTERN,
+    READ_ONLY_FIELDS,
+    BotConfig,
+)
 from shared.bots.fields import NAME_PATTERN, NAME_RULE
 from shared.bots.page import FILTER_MAX_LENGTH
 from shared.endpoints.record import Status
@@ -94,19 +100,31 @@ _FILE_STATUS: Final = {"enum": [status.value for status in ItemStatus]}
 _FLAT_TIME: Final = {"type": "string", "description": "YYYY-MM-DD HH:MM:SS, UTC; empty until then."}
 _COUNT: Final = {"type": "integer", "minimum": 0}
 _JOB_PARAMETERS: Final[dict[str, Any]] = {
-    "bot_name": {"description": "Jobs of this bot.", "schema": {"type": "string", "pattern": f"^{NAME_PATTERN}$"}},
-    "status": {"description": "Jobs in this status.", "schema": _JOB_STATUS},
+    "bot_name": {
+        "description": "Jobs of this bot; empty: of any.",
+        "schema": {"type": "string", "pattern": f"^({NAME_PATTERN})?$"},
+    },
+    "status": {"description": "Jobs in this status; empty: in any.", "schema": {"enum": ["", *JobStatus]}},
 }
 #: Parameters that mean something of their own where an operation answers this.
 _PARAMETERS_OF: Final[dict[str, dict[str, Any]]] = {
     "JobPage": _JOB_PARAMETERS,
-    "FilePage": {"status": {"description": "Files in this status.", "schema": _FILE_STATUS}},
+    "FilePage": {
+        "status": {"description": "Files in this status; empty: in any.", "schema": {"enum": ["", *ItemStatus]}}
+    },
 }
 _HEADERS: Final[dict[str, Any]] = {
     "Idempotency-Key": {
         "description": "The same request under the same key, from the same caller, is the same job.",
         "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
     }
+}
+#: What may be asked next about a thing, by the schema that shows it: the parameter, where the answer has it, the calls.
+_NEXT: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
+    "Bot": ("name", "/name", ("get_bot", "update_bot", "update_bot_patch", "deploy_bot", "delete_bot")),
+    "BotPage": ("name", "/bots/0/name", ("get_bot",)),
+    "Job": ("id", "/job_id", ("get_job", "list_job_files", "cancel_job", "retry_job")),
+    "JobPage": ("id", "/jobs/0/job_id", ("get_job",)),
 }
 _MINIMA: Final = {"bot_vcpu": MIN_VCPUS, "bot_mem": MIN_MEMORY_MIB}
 _PRECONDITIONS: Final = {
@@ -198,6 +216,10 @@ def _responses(promised: Operation, route: template.Route) -> dict[str, Any]:
             alternatives = [{"$ref": f"#/components/schemas/{name}"} for name in schema.split(" or ")]
             one = alternatives[0] if len(alternatives) == 1 else {"anyOf": alternatives}
             response["content"] = {"application/json": {"schema": one}}
+        if schema in _NEXT:
+            parameter, pointer, calls = _NEXT[schema]
+            named = {parameter: f"$response.body#{pointer}"}
+            response["links"] = {call: {"operationId": call, "parameters": named} for call in calls}
         if schema == "Bot" or status == 304:
             response["headers"] = {"ETag": _ETAG}
         if status == 201 or (status == 202 and promised.body):
@@ -297,9 +319,11 @@ def _sent(model: dict[str, Any]) -> dict[str, Any]:
         kept = {key: value for key, value in rule.items() if key not in ("title", "default", "type", "anyOf")}
         if name in _MINIMA:
             number = {"type": "integer", "minimum": _MINIMA[name], "maximum": 2**31 - 1}
-            properties[name] = {**kept, "anyOf": [number, {"type": ["string", "null"]}]}
+            numeric = {"type": ["string", "null"], "pattern": r"^( *[0-9]{1,10}(\.0*)? *)?$"}
+            properties[name] = {**kept, "anyOf": [number, numeric]}
         elif name == "file_types":
-            properties[name] = {**kept, "type": ["string", "array"], "minLength": 1, "minItems": 1, "items": _TEXT}
+            item = {"type": "string", "pattern": f"^ *{PRINTABLE_FILE_TYPE_PATTERN} *$"}
+            properties[name] = {**kept, "type": ["string", "array"], "minLength": 1, "minItems": 1, "items": item}
         elif name in required:
             properties[name] = {**kept, "type": "string", "minLength": 1}
         else:

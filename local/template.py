@@ -90,6 +90,12 @@ def functions(path: Path | None = None) -> dict[str, Function]:
 
 
 @cache
+def timeouts() -> dict[str, int]:
+    """Give the seconds that each function of the product's template has, by `module.name` of its handler."""
+    return {function.handler: function.timeout_seconds for function in functions().values()}
+
+
+@cache
 def state_machines(path: Path | None = None) -> dict[str, StateMachine]:
     """Read the state machines by their logical id; raise LookupError for a substitution that has no local value."""
     read = document(path)

@@ -27,10 +27,14 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSearchNode]:
 
 
 @pytest.fixture(scope="session")
-def signed_opensearch(node: OpenSearchNode) -> Iterator[SigningProxy]:
+def signed_opensearch(
+    node: OpenSearchNode, record_testsuite_property: Callable[[str, object], None]
+) -> Iterator[SigningProxy]:
     """The node behind a check of every request's signature by botocore's signer, session token included."""
     with SigningProxy(node.url, Credentials(*CREDENTIALS.values()), REGION) as proxy:
         yield proxy
+        record_testsuite_property("signed_requests_accepted", proxy.accepted)  # for --junitxml
+        record_testsuite_property("signed_requests_refused", len(proxy.refused))
         assert proxy.refused == []
 
 
@@ -48,8 +52,8 @@ def api(whole_stack: Running) -> ApiClient:
 
 
 @pytest.fixture(scope="session")
-def fault_proxy(node: OpenSearchNode) -> Iterator[FaultProxy]:
-    with FaultProxy(node.url) as proxy:
+def fault_proxy(signed_opensearch: SigningProxy) -> Iterator[FaultProxy]:
+    with FaultProxy(signed_opensearch.url) as proxy:
         yield proxy
 
 

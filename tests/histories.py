@@ -30,7 +30,8 @@ class World:
         self.clock = Clock()
         self.sagemaker = SimulatedSageMaker()
         self.records = EndpointRecords.__new__(EndpointRecords)
-        self.records._index = SimulatedIndex(self.sagemaker.rest)  # type: ignore[assignment]
+        self.index = SimulatedIndex(self.sagemaker.rest)
+        self.records._index = self.index  # type: ignore[assignment]
         self.loop = ControlLoop(
             self.records,
             self.sagemaker,  # type: ignore[arg-type]
@@ -94,6 +95,12 @@ class World:
 
     def sagemaker_refuses(self, code: str, count: int) -> None:
         self.sagemaker.refusals = [(code, "refused")] * count
+
+    def the_registry_fails(self, *, after: int) -> None:
+        self.index.fail(after=after)
+
+    def an_answer_is_lost_and_another_run_comes_by(self) -> None:
+        self.index.lose_an_answer(meanwhile=lambda: self.an_event_or_a_trigger_arrives(1, NAMES[0]))
 
     def time_passes(self, minutes: int) -> None:
         if minutes >= MINUTES_OF_A_RUN:

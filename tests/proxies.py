@@ -28,7 +28,6 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 _HOST = "127.0.0.1"
-_LOG_SIZE = 10_000
 _LINE_SIZE_BYTES = 65_536
 _NODE_CONNECT_SECONDS = 5
 _STOP_SECONDS = 5
@@ -287,11 +286,15 @@ class _RefusedError(Exception):
 class SigningProxy(_Proxy):
     """Forwards what is signed with `credentials` for `region` and `service`, and answers 403 to all else.
 
-    `accepted` counts the requests let through, `refused` holds the reason of each that was not.
+    `accepted` counts the requests let through, `refused` holds the reason of each that was not; of the last `log_size`
+    that were accepted, `log` tells what they were.
     """
 
-    def __init__(self, upstream_url: str, credentials: Credentials, region: str, service: str = "es") -> None:
+    def __init__(
+        self, upstream_url: str, credentials: Credentials, region: str, service: str = "es", *, log_size: int = 10_000
+    ) -> None:
         super().__init__(upstream_url)
+        self._log_size = log_size
         self._credentials = credentials
         self._signer = SigV4Auth(credentials, service, region)
         self.reset()
@@ -301,13 +304,23 @@ class SigningProxy(_Proxy):
         with self._lock:
             self.accepted = 0
             self.refused: list[str] = []
-            self._log: deque[tuple[str, str, bytes]] = deque(maxlen=_LOG_SIZE)
+            self._log: deque[Request] = deque(maxlen=self._log_size)
+
+    def forget_log(self) -> None:
+        """Forget what the requests so far were, not how many were accepted and refused."""
+        with self._lock:
+            self._log.clear()
+
+    @property
+    def requests(self) -> list[Request]:
+        """The last accepted requests as they arrived, whole."""
+        with self._lock:
+            return list(self._log)
 
     @property
     def log(self) -> list[tuple[str, str, bytes]]:
-        """The last 10,000 accepted requests as they arrived: method, path with query, body."""
-        with self._lock:
-            return list(self._log)
+        """The last accepted requests: method, path with query, body."""
+        return [(request.method, request.target, request.body) for request in self.requests]
 
     def _handle(self, connection: Connection, request: Request) -> bool:
         try:
@@ -319,7 +332,7 @@ class SigningProxy(_Proxy):
             return True
         with self._lock:
             self.accepted += 1
-            self._log.append((request.method, request.target, request.body))
+            self._log.append(request)
         return _forward(connection, request)
 
     def _verify(self, request: Request) -> None:
@@ -419,6 +432,13 @@ class FaultProxy(_Proxy):
 
         Only those for which `matching(method, path_with_query, body)` is true; all others are forwarded.
         """
+        self._for_the_next(count, matching, _drop)
+
+    def drop_requests(self, count: int, matching: Callable[[str, str, bytes], bool]) -> None:
+        """Close instead of passing the next `count` requests on, chosen as by `drop_answers`."""
+        self._for_the_next(count, matching, _close)
+
+    def _for_the_next(self, count: int, matching: Callable[[str, str, bytes], bool], fault: _Behaviour) -> None:
         remaining = count
 
         def behaviour(connection: Connection, request: Request) -> bool:
@@ -427,7 +447,7 @@ class FaultProxy(_Proxy):
             with self._lock:
                 dropped = matches and remaining > 0
                 remaining -= dropped
-            return (_drop if dropped else _forward)(connection, request)
+            return (fault if dropped else _forward)(connection, request)
 
         self._behave(behaviour)
 
@@ -506,6 +526,10 @@ def _hang(connection: Connection, _: Request) -> bool:
 
 def _ignore(connection: Connection, _: Request) -> bool:
     connection.interrupted.wait()
+    return False
+
+
+def _close(_connection: Connection, _request: Request) -> bool:
     return False
 
 

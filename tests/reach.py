@@ -92,6 +92,14 @@ def reached_by(handler: str) -> Reached:
     )
 
 
+def calls_in_source() -> set[str]:
+    """Give `service:Operation`, by botocore's name of the service, for every call that is found."""
+    code = _code()
+    services = {prefix: service for service, prefix in _PREFIXES.items()}
+    found = {tuple(call.split(":")) for name in code.functions for call in code.aws_calls(name)}
+    return {f"{services.get(service, service)}:{operation}" for service, operation in found}
+
+
 class _Code:
     def __init__(self) -> None:
         self.modules = {module.name: module for module in map(_parsed, sorted(SOURCE.rglob("*.py")))}

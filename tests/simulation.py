@@ -7,6 +7,7 @@ tests over local/sagemaker.py.
 
 import contextlib
 import itertools
+import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from shared.endpoints.plan import (
     UpdateEndpoint,
 )
 from shared.endpoints.record import MOVING, Observed, Status
-from shared.errors import SageMakerError
+from shared.errors import RegistryUnavailableError, SageMakerError
 from shared.opensearch import Document, Version, VersionConflictError
 
 
@@ -39,6 +40,16 @@ class SimulatedIndex:
         self._documents: dict[str, Document] = {}
         self._numbers = itertools.count()
         self._rest = rest
+        self._writes_until_failure: float = math.inf
+        self._meanwhile: Callable[[], None] | None = None
+
+    def fail(self, *, after: int) -> None:
+        """Have the registry be away for one write, after so many that are made."""
+        self._writes_until_failure = after
+
+    def lose_an_answer(self, meanwhile: Callable[[], None]) -> None:
+        """Have the next write be made without an answer, and tried again after `meanwhile`."""
+        self._meanwhile = meanwhile
 
     def get(self, id: str) -> Document | None:
         found = self._documents.get(id)
@@ -78,8 +89,16 @@ class SimulatedIndex:
         ]
 
     def _put(self, id: str, source: Mapping[str, Any]) -> Document:
+        self._writes_until_failure -= 1
+        if self._writes_until_failure == -1:
+            raise RegistryUnavailableError("simulated")
         document = Document(id, dict(source), Version(next(self._numbers), 1))
         self._documents[id] = document
+        meanwhile, self._meanwhile = self._meanwhile, None
+        if meanwhile:
+            meanwhile()
+            if self._documents[id] != document:
+                raise VersionConflictError(self._documents[id])
         self._rest()
         return document
 

@@ -10,14 +10,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
+import pytest
 from botocore.model import ListShape, Shape, StructureShape
 
 from local.aws import client
+from local.stack import environment_of
+from shared import opensearch, settings
 
 Result = TypeVar("Result")
+#: Added to the functions' environment, where failures that are looked for would fill the log.
+QUIET: Final = {"POWERTOOLS_LOG_LEVEL": "CRITICAL"}
 
 
 @dataclass(frozen=True)
@@ -122,6 +127,26 @@ def recorded(path: Path) -> Iterator[FunctionLog]:
         os.dup2(stdout, 1)
         os.close(stdout)
         os.close(log)
+
+
+@contextmanager
+def in_this_process(opensearch_url: str, prefix: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have the product's code use a registry from this process, instead of from a function's environment."""
+    for name, value in {**environment_of(opensearch_url, ""), "INDEX_PREFIX": prefix}.items():
+        monkeypatch.setenv(name, value)
+    forget_settings()
+    opensearch.client.cache_clear()
+    yield
+    opensearch.client().close()
+    forget_settings()
+    opensearch.client.cache_clear()
+
+
+def forget_settings() -> None:
+    """Have the product's code read its settings from the environment anew."""
+    for each in vars(settings).values():
+        if hasattr(each, "cache_clear"):
+            each.cache_clear()
 
 
 def eventually(look: Callable[[], Result], until: Callable[[Result], bool], seconds: float = 20) -> Result:

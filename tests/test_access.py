@@ -10,8 +10,9 @@ import pytest
 
 from local.aws import CREDENTIALS, REGION
 from local.opensearch import OpenSearchNode
-from shared import access, opensearch, settings
+from shared import access, opensearch
 from shared.errors import RegistryUnavailableError
+from tests.support import forget_settings
 
 ROLES = {
     "ROLES_THAT_MONITOR": "arn:aws:iam::123456789012:role/health",
@@ -23,14 +24,13 @@ ROLES = {
 
 @pytest.fixture
 def _settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    caches = (settings.opensearch, settings.role_mapping, opensearch.client)
     for name, value in {**ROLES, **CREDENTIALS, "AWS_REGION": REGION, "INDEX_PREFIX": "byob"}.items():
         monkeypatch.setenv(name, value)
-    for each in caches:
-        each.cache_clear()
+    forget_settings()
+    opensearch.client.cache_clear()
     yield
-    for each in caches:
-        each.cache_clear()
+    forget_settings()
+    opensearch.client.cache_clear()
 
 
 class _Domain(ThreadingHTTPServer):

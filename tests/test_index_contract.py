@@ -6,10 +6,9 @@ from typing import Any
 import pytest
 
 from local.opensearch import OpenSearchNode
-from local.stack import environment_of
-from shared import opensearch, settings
 from shared.opensearch import Index, VersionConflictError
 from tests.simulation import SimulatedIndex
+from tests.support import in_this_process
 
 RESTLESS = {
     "query": {
@@ -25,14 +24,8 @@ RESTLESS = {
 
 @pytest.fixture
 def real(node: OpenSearchNode, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
-    for name, value in {**environment_of(node.url, ""), "INDEX_PREFIX": "contract"}.items():
-        monkeypatch.setenv(name, value)
-    settings.opensearch.cache_clear()
-    opensearch.client.cache_clear()
-    yield Index("things", {"settled": {"type": "boolean"}, "observed_at": {"type": "date"}}, refresh=True)
-    opensearch.client().close()
-    settings.opensearch.cache_clear()
-    opensearch.client.cache_clear()
+    with in_this_process(node.url, "contract", monkeypatch):
+        yield Index("things", {"settled": {"type": "boolean"}, "observed_at": {"type": "date"}}, refresh=True)
 
 
 @pytest.fixture(params=["real", "simulated"])

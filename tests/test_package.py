@@ -1,18 +1,28 @@
 """What `make build` made, looked at as Lambda will; `make build-check` runs it, for it needs the wheels."""
 
+import json
 import platform
 import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
+import botocore
 import pytest
+from botocore import xform_name
+from botocore.awsrequest import AWSPreparedRequest
+from botocore.loaders import Loader
+from botocore.model import ListShape, MapShape, OperationModel, Shape
+from botocore.session import Session
 
 from local.template import ROOT, functions
+from tests.reach import calls_in_source
 from tools import package
-from tools.package import MADE, PLATFORMS, PackageError, interpreter, services
+from tools.package import MADE, PLATFORMS, PackageError, interpreter, operations
 
 BUILD = ROOT / ".aws-sam" / "build"
+OPERATIONS = operations()
 HANDLERS = {function.id: function.handler for function in functions().values()}
 # ELF specification, e_machine: EM_X86_64 and EM_AARCH64.
 MACHINES = {"x86_64": 62, "arm64": 183}
@@ -81,17 +91,19 @@ def test_bytecode_names_the_files_where_lambda_has_them() -> None:
 
 
 @pytest.mark.built
-def test_every_service_that_the_code_calls_has_its_data_in_the_package(unpacked: Path) -> None:
-    sources = " ".join(file.read_text() for file in (ROOT / "src").rglob("*.py"))
-    called = set(re.findall(r"""boto3\.client\(\s*["']([\w-]+)""", sources))
-    make = "\n".join(f"boto3.client({service!r}, region_name='eu-west-1')" for service in sorted(called))
+def test_every_operation_that_the_code_calls_has_its_data_in_the_package_and_no_other(unpacked: Path) -> None:
+    called = {service: sorted(names) for service, names in OPERATIONS.items()}
+    look = "aws.client({0!r}, config=Config(region_name='eu-west-1')).meta.service_model.operation_names"
+    shipped = ", ".join(f"{service!r}: sorted({look.format(service)})" for service in called)
 
-    run = on_lambda(unpacked, f"import boto3\n{make}")
+    run = on_lambda(
+        unpacked,
+        f"import json\nfrom botocore.config import Config\nfrom shared import aws\nprint(json.dumps({{{shipped}}}))",
+    )
 
     assert (run.returncode, run.stderr) == (0, "")
-    assert called == services()
-    shipped = {folder.name for folder in (unpacked / "botocore" / "data").iterdir() if folder.is_dir()}
-    assert shipped == called
+    assert json.loads(run.stdout) == called
+    assert {folder.name for folder in (unpacked / "botocore" / "data").iterdir() if folder.is_dir()} == called.keys()
 
 
 @pytest.mark.built
@@ -134,12 +146,124 @@ def test_a_package_over_the_bound_is_refused_and_not_kept(monkeypatch: pytest.Mo
             package.package("x86_64")
 
 
-@pytest.mark.parametrize("call", ["boto3.client(name)", "boto3.resource('s3')", "boto3.Session()", "boto3.client()"])
-def test_a_call_from_which_the_service_cannot_be_read_is_refused(tmp_path: Path, call: str) -> None:
-    (tmp_path / "door.py").write_text(f"import boto3\n\nclient = {call}\n")
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("client = aws.client(name)", "name the service"),
+        ("client = aws.client()", "name the service"),
+        ("client = boto3.client('s3')", "make clients with"),
+        ("from boto3 import client", "make clients with"),
+    ],
+)
+def test_a_client_of_which_the_service_cannot_be_read_is_refused(tmp_path: Path, line: str, sentence: str) -> None:
+    (tmp_path / "door.py").write_text(f"from shared import aws\n\n{line}\n")
 
-    with pytest.raises(PackageError, match=r"door\.py:3: name the service"):
-        services(tmp_path)
+    with pytest.raises(PackageError, match=rf"door\.py:3: {sentence}"):
+        operations(tmp_path)
+
+
+def test_every_call_that_a_handler_may_make_is_among_the_operations_that_ship() -> None:
+    ships = {f"{service}:{name}" for service, names in OPERATIONS.items() for name in names}
+
+    assert calls_in_source() <= ships
+
+
+@pytest.fixture(scope="module")
+def cut(tmp_path_factory: pytest.TempPathFactory) -> Session:
+    """A session of botocore that has no other data than what ships."""
+    whole, part = Path(botocore.__file__).parent / "data", tmp_path_factory.mktemp("data")
+    for path in whole.iterdir():
+        if path.name in OPERATIONS:
+            shutil.copytree(path, part / path.name)
+        elif path.is_file():
+            shutil.copyfile(path, part / path.name)
+    package.cut(part, OPERATIONS)
+    session = Session()
+    session.register_component("data_loader", Loader([str(part)], include_default_search_paths=False))
+    return session
+
+
+@pytest.mark.parametrize("service", sorted(OPERATIONS))
+def test_what_ships_of_a_service_is_all_that_its_operations_send_and_understand(cut: Session, service: str) -> None:
+    ours, whole = cut.get_service_model(service), Session().get_service_model(service)
+
+    for name in OPERATIONS[service]:
+        assert described(ours.operation_model(name)) == described(whole.operation_model(name))
+
+
+@pytest.mark.parametrize("service", sorted(OPERATIONS))
+def test_what_ships_of_a_service_makes_the_same_requests(cut: Session, service: str) -> None:
+    for name in OPERATIONS[service]:
+        assert sent(cut, service, name) == sent(Session(), service, name)
+
+
+@pytest.mark.parametrize("region", ["eu-west-1", "us-east-1", "cn-northwest-1", "us-gov-west-1", "mx-central-1"])
+@pytest.mark.parametrize("service", sorted(OPERATIONS))
+def test_what_ships_of_a_service_leads_to_the_same_address(cut: Session, service: str, region: str) -> None:
+    keys = {"aws_access_key_id": "a", "aws_secret_access_key": "b"}
+    ours, whole = (each.create_client(service, region, **keys) for each in (cut, Session()))
+
+    assert ours.meta.endpoint_url == whole.meta.endpoint_url
+    assert ours.meta.partition == whole.meta.partition
+    assert ours.meta.config.signature_version == whole.meta.config.signature_version
+
+
+class NotSentError(Exception):
+    """Raised in place of sending a request."""
+
+
+def sent(session: Session, service: str, operation: str) -> Any:
+    """Call an operation with as little as it takes; give the request that would be sent, but what differs each time."""
+    client = session.create_client(service, "eu-west-1", aws_access_key_id="a", aws_secret_access_key="b")
+    requests: list[AWSPreparedRequest] = []
+
+    def keep(request: AWSPreparedRequest, **_: Any) -> None:
+        requests.append(request)
+        raise NotSentError
+
+    client.meta.events.register("before-send", keep)
+    with pytest.raises(NotSentError):
+        getattr(client, xform_name(operation))(
+            **least(client.meta.service_model.operation_model(operation).input_shape)
+        )
+    (request,) = requests
+    once = ("authorization", "x-amz-date", "amz-sdk-invocation-id", "user-agent")
+    headers = {name: value for name, value in request.headers.items() if name.lower() not in once}
+    return request.method, request.url, request.body, headers
+
+
+def least(shape: Shape) -> Any:
+    """Make the least that a shape allows."""
+    match shape.type_name:
+        case "structure":
+            return {name: least(shape.members[name]) for name in shape.required_members}
+        case "list":
+            return [least(shape.member)]
+        case "integer" | "long":
+            return shape.metadata.get("min", 1)
+        case _:
+            return shape.enum[0] if getattr(shape, "enum", None) else "a" * max(8, shape.metadata.get("min", 0))
+
+
+def described(operation: OperationModel) -> Any:
+    """Give all that botocore knows of an operation but the words about it."""
+    shapes = [operation.input_shape, operation.output_shape, *operation.error_shapes]
+    return operation.http, operation.metadata, operation.endpoint, [shape and fields(shape, ()) for shape in shapes]
+
+
+def fields(shape: Shape, above: tuple[str, ...]) -> Any:
+    if shape.name in above:  # it contains itself
+        return shape.name
+    parts = {
+        **getattr(shape, "members", {}),
+        **{
+            part: getattr(shape, part)
+            for part in ("member", "key", "value")
+            if isinstance(shape, ListShape | MapShape) and hasattr(shape, part)
+        },
+    }
+    inner = {name: fields(part, (*above, shape.name)) for name, part in parts.items()}
+    return shape.name, shape.type_name, shape.metadata, shape.serialization, inner
 
 
 def test_the_package_is_made_for_the_runtime_of_the_template() -> None:

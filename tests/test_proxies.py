@@ -411,6 +411,20 @@ def test_drop_answers_loses_only_as_many_matching_answers_and_no_request(
     assert node.seen == ["/", "/other", TARGET, TARGET]
 
 
+def test_drop_requests_keeps_matching_ones_from_the_node(
+    faults: FaultProxy, node: SimpleNamespace, connect: Connect
+) -> None:
+    client = connect(faults.url)
+
+    faults.drop_requests(1, matching=lambda method, _path, _body: method == "PUT")
+
+    assert client("GET", "/other")[0] == 200
+    with pytest.raises(GONE):
+        client("PUT", TARGET, BODY)
+    assert client("PUT", TARGET, BODY)[0] == 200
+    assert node.seen == ["/other", TARGET]
+
+
 def test_reset_connections_resets_open_and_new_ones(faults: FaultProxy, connect: Connect) -> None:
     client = connect(faults.url)
     client("GET", "/")

@@ -2,20 +2,25 @@
 
 `sam build` asks for it once a function (src/Makefile), for all at the same time. All functions ship the same package,
 so it is made once for an architecture and linked into each; anew where lock file, source or this file have changed.
+Of botocore's data only the operations that the source calls ship: a client reads all that is there when it is made.
 """
 
 import argparse
 import ast
+import gzip
 import hashlib
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from botocore import xform_name
+from botocore.session import Session
 from filelock import FileLock
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -29,7 +34,7 @@ PYTHON: Final = "3.13"
 #: developer guide, "Lambda runtimes"; Amazon Linux 2023 user guide, "glibc").
 PLATFORMS: Final = {"x86_64": "x86_64-manylinux_2_34", "arm64": "aarch64-manylinux_2_34"}
 
-#: 30.7 MB (x86_64) and 30.4 MB (arm64) were measured; a quarter more lets dependencies grow by themselves. What comes
+#: 27.9 MB (x86_64) and 27.6 MB (arm64) were measured; a third more lets dependencies grow by themselves. What comes
 #: on top makes every cold start slower, so somebody should want it. Lambda's own limit is 250 MB.
 MAX_UNPACKED_BYTES: Final = 38_000_000
 LAMBDA_LIMIT_MB: Final = 250
@@ -58,26 +63,38 @@ def package(architecture: str) -> Path:
         return _Package(architecture).made()
 
 
-def services(source: Path = SOURCE) -> frozenset[str]:
-    """Give the AWS services for which the source makes clients, read from its `….client("…")` calls.
+def operations(source: Path = SOURCE) -> dict[str, frozenset[str]]:
+    """Give the operations that the source calls, by AWS service.
 
-    Raises PackageError for a use of boto3 from which the service cannot be read: its data would not ship.
+    A service is read from the `aws.client("…")` calls of a door, its operations from whatever is named like one in that
+    module, as create_model for CreateModel. Raises PackageError for a client of which the service cannot be read.
     """
-    found: set[str] = set()
+    session = Session()
+    called: dict[str, frozenset[str]] = {}
     for file in sorted(source.rglob("*.py")):
-        sessions: set[ast.expr] = set()  # that name the service in what they are asked for
-        for node in ast.walk(ast.parse(file.read_text())):
-            match node:
-                case ast.Call(func=ast.Attribute(value, "client"), args=[ast.Constant(str(service)), *_]):
-                    found.add(service)
-                    sessions.add(value)
-                case ast.Call(func=ast.Attribute(ast.Name("boto3"))) | ast.ImportFrom(module="boto3"):
-                    if node in sessions:
-                        continue
-                    raise PackageError(
-                        f'{file}:{node.lineno}: name the service, as in boto3.client("s3"), to ship its data'
-                    )
-    return frozenset(found)
+        services, named = _named(file)
+        for service in services:
+            names = session.get_service_model(service).operation_names
+            found = frozenset(name for name in names if xform_name(name) in named)
+            called[service] = called.get(service, frozenset()) | found
+    return called
+
+
+def _named(file: Path) -> tuple[set[str], set[str]]:
+    """Give the services of which a module makes clients, and all attributes and texts in it."""
+    services: set[str] = set()
+    named: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        match node:
+            case ast.Call(func=ast.Attribute(ast.Name("aws"), "client"), args=[ast.Constant(str(service)), *_]):
+                services.add(service)
+            case ast.Call(func=ast.Attribute(ast.Name("aws"), "client")):
+                raise PackageError(f'{file}:{node.lineno}: name the service, as in aws.client("s3"), to ship its data')
+            case ast.Attribute(ast.Name("boto3"), "client" | "resource") | ast.ImportFrom(module="boto3"):
+                raise PackageError(f"{file}:{node.lineno}: make clients with shared.aws.client, to ship their data")
+            case ast.Attribute(attr=name) | ast.Constant(str(name)):
+                named.add(name)
+    return services, named
 
 
 def size_bytes(folder: Path) -> int:
@@ -106,7 +123,9 @@ class _Package:
     def __init__(self, architecture: str) -> None:
         self._architecture = architecture
         self._home = MADE / architecture
-        recipe = (Path(__file__).read_bytes(), REQUIREMENTS.read_bytes(), repr(sorted(services())).encode())
+        self._operations = operations()
+        called = {service: sorted(names) for service, names in self._operations.items()}
+        recipe = (Path(__file__).read_bytes(), REQUIREMENTS.read_bytes(), json.dumps(called, sort_keys=True).encode())
         self._recipe = _digest(recipe)
         source = (part for file in _shipped(SOURCE) for part in (str(file).encode(), (SOURCE / file).read_bytes()))
         self._whole = _digest((self._recipe.encode(), *source))
@@ -135,7 +154,8 @@ class _Package:
             with tempfile.TemporaryDirectory(dir=MADE) as scratch:
                 making = Path(scratch) / "dependencies"
                 self._install(making)
-                _strip(making, services())
+                _strip(making)
+                cut(making / "botocore" / "data", self._operations)
                 self._say("compiling")
                 _compile(python, making, [making])
                 _put(making, dependencies, self._recipe)
@@ -188,21 +208,83 @@ def _shipped(source: Path) -> list[Path]:
     return sorted(file for file in files if not set(file.parts) & set(_NOT_SHIPPED))
 
 
-def _strip(folder: Path, wanted: frozenset[str]) -> None:
-    """Remove what no function reads: tests, stubs, commands, and botocore's data of other services."""
+def _strip(folder: Path) -> None:
+    """Remove what no function reads: tests, stubs, commands."""
     for name in _DROPPED_FOLDERS:
         shutil.rmtree(folder / name, ignore_errors=True)
     for tests in [path for path in folder.rglob("*") if path.name in ("test", "tests") and path.is_dir()]:
         shutil.rmtree(tests)
-    for service in (folder / "botocore" / "data").iterdir():
-        if service.is_dir() and service.name not in wanted:
-            shutil.rmtree(service)
     for file in [path for path in folder.rglob("*") if path.is_file()]:
         record = file.parent.suffix == ".dist-info" and file.name in _DROPPED_RECORDS
         example = file.name.startswith("examples-") and "data" in file.parts
         test = file.name in _DROPPED_FILES or (file.name.startswith("test_") and file.suffix == ".py")
         if record or example or test or file.suffix in _DROPPED_ENDINGS:
             file.unlink()
+
+
+def cut(data: Path, called: Mapping[str, Collection[str]]) -> None:
+    """Leave of botocore's data what clients of these services need for these operations.
+
+    A client reads the whole model of its service when it is made, and the endpoints of all services of AWS.
+    """
+    prefixes = set()
+    for service in [path for path in data.iterdir() if path.is_dir()]:
+        if service.name not in called:
+            shutil.rmtree(service)
+            continue
+        *outdated, newest = sorted(service.iterdir())
+        for version in outdated:
+            shutil.rmtree(version)
+        for packed in newest.glob("*.json.gz"):
+            content = json.loads(gzip.decompress(packed.read_bytes()))
+            if packed.name == "service-2.json.gz":
+                content = _cut_model(content, called[service.name])
+                prefixes.add(content["metadata"]["endpointPrefix"])
+            packed.unlink()  # Lambda unpacks once; gzip would again in every cold start
+            _write(packed.with_suffix(""), content)
+    endpoints = json.loads((data / "endpoints.json").read_text())
+    for partition in endpoints["partitions"]:
+        services = partition["services"]
+        partition["services"] = {prefix: services[prefix] for prefix in sorted(prefixes & services.keys())}
+    _write(data / "endpoints.json", endpoints)
+
+
+def _cut_model(model: dict[str, Any], called: Collection[str]) -> dict[str, Any]:
+    """Leave operations, the shapes that they reach, and no words about either."""
+    operations = {name: operation for name, operation in model["operations"].items() if name in called}
+    reached: set[str] = set()
+    left = list(_shapes(operations))
+    while left:
+        if (name := left.pop()) not in reached:
+            reached.add(name)
+            left += _shapes(model["shapes"][name])
+    shapes = {name: shape for name, shape in model["shapes"].items() if name in reached}
+    # Elsewhere in a model botocore insists on words.
+    return {**model, "operations": _without_words(operations), "shapes": _without_words(shapes)}
+
+
+def _shapes(node: Any) -> Iterator[str]:
+    """Give the names of shapes that a part of a model refers to."""
+    if isinstance(node, dict):
+        if isinstance(node.get("shape"), str):
+            yield node["shape"]
+        node = list(node.values())
+    for part in node if isinstance(node, list) else ():
+        yield from _shapes(part)
+
+
+def _without_words(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_without_words(part) for part in node]
+    if not isinstance(node, dict):
+        return node
+    # A member may be named so too; it is a dict.
+    words = isinstance(node.get("documentation"), str)
+    return {key: _without_words(part) for key, part in node.items() if not (words and key == "documentation")}
+
+
+def _write(file: Path, content: object) -> None:
+    file.write_text(json.dumps(content, separators=(",", ":"), ensure_ascii=False))
 
 
 def _compile(python: Path, package: Path, folders: Iterable[Path]) -> None:

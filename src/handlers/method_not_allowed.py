@@ -22,7 +22,8 @@ ALLOWED: Final = {
 }
 
 
-@operation(answers={}, raises=[MethodNotAllowedError])
+# Whatever the query: the parameters of the methods that the path does answer are not what is wrong.
+@operation(answers={}, raises=[MethodNotAllowedError], query=None)
 def handler(request: Request) -> Answer:
     """Refuse the method and name those that are answered."""
     raise MethodNotAllowedError(request.method, request.resource, ALLOWED[request.resource])

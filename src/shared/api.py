@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn, Self
 
 from shared import metrics
+from shared.deadline import Deadline
 from shared.errors import BadRequestError, BodyTooLargeError, ByobError, Violation
 from shared.invocation import Event, invocation
 from shared.log import logger
@@ -109,21 +110,22 @@ def operation(
     *,
     answers: Mapping[int, str | None],
     raises: Sequence[type[ByobError]] = (),
-    query: Sequence[str] = (),
+    query: Sequence[str] | None = (),
     headers: Sequence[str] = (),
     body: str | None = None,
     refusals: metrics.Metric | None = None,
 ) -> Callable[[Callable[[Request], Answer]], Callable[[Event, Any], dict[str, Any]]]:
     """Make a Lambda handler of an operation: request in, answer out, every error a problem document.
 
-    Query parameters other than `query` are refused, so that a misspelt filter is not a wider answer. `refusals` counts
-    the answers of 4xx.
+    Query parameters other than `query` are refused, so that a misspelt filter is not a wider answer; None lets all
+    pass. `refusals` counts the answers of 4xx.
     """
 
     def decorate(answer: Callable[[Request], Answer]) -> Callable[[Event, Any], dict[str, Any]]:
-        def answered(event: Event, request_id: str) -> dict[str, Any]:
+        def answered(event: Event, context: Any, request_id: str) -> dict[str, Any]:
             try:
-                return _rendered(answer(_request(event, request_id, query)))
+                with Deadline(context):
+                    return _rendered(answer(_request(event, request_id, query)))
             except ByobError as error:
                 if error.status >= 500:
                     logger.exception("request failed", status=error.status)
@@ -138,27 +140,27 @@ def operation(
         def entrypoint(event: Event, context: Any) -> dict[str, Any]:
             request_id = event["requestContext"]["requestId"][:_ID_MAX_LENGTH]
             with invocation(context, request_id) as ending:
-                rendered = answered(event, request_id)
+                rendered = answered(event, context, request_id)
                 status = rendered["statusCode"]
                 metrics.record(metrics.REQUESTS_FAILED, int(status >= 500))
                 ending.update(message="request answered", status=status)
                 return rendered
 
         summary = (answer.__doc__ or "").partition("\n")[0]
-        entrypoint.operation = Operation(summary, answers, raises, query, headers, body)  # type: ignore[attr-defined]
+        entrypoint.operation = Operation(summary, answers, raises, query or (), headers, body)  # type: ignore[attr-defined]
         return entrypoint
 
     return decorate
 
 
-def _request(event: Event, request_id: str, known_query: Sequence[str]) -> Request:
+def _request(event: Event, request_id: str, known_query: Sequence[str] | None) -> Request:
     context = event["requestContext"]
     many = event.get("multiValueQueryStringParameters") or {}
     violations = [
-        *(Violation(f"/{name}", "is not a parameter of this call") for name in many if name not in known_query),
+        *(Violation(f"/{name}", "is not a parameter of this call") for name in many if name not in (known_query or ())),
         *(Violation(f"/{name}", "must be sent once") for name, values in many.items() if len(values) > 1),
     ]
-    if violations:
+    if violations and known_query is not None:
         raise BadRequestError("the query parameters are not those of this call", violations)
     return Request(
         id=request_id,

@@ -1,7 +1,10 @@
-"""What AWS's refusals mean: come back later, or never."""
+"""AWS as the doors see it: a client for a service, and what a refusal means: come back later, or never."""
 
+from functools import cache
 from typing import Any, Final
 
+import boto3
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from shared.errors import AwsUnavailableError, ByobError
@@ -27,6 +30,14 @@ class AwsRefusedError(ByobError):
         self.code = code
 
 
+def client(service: str, *, config: Config, session: boto3.Session | None = None) -> Any:
+    """Make a client of a service, in the one session of this process unless another is given.
+
+    Write the name of the service into the call: what ships of botocore's data follows from it (tools/package.py).
+    """
+    return (session or _session()).client(service, config=config)
+
+
 def call(client: Any, operation: str, **parameters: Any) -> dict[str, Any]:
     """Make a call; raise AwsUnavailableError for what passes and AwsRefusedError for what does not."""
     service = client.meta.service_model.service_id
@@ -40,3 +51,8 @@ def call(client: Any, operation: str, **parameters: Any) -> dict[str, Any]:
     except BotoCoreError as error:
         raise AwsUnavailableError(service, str(error)) from error
     return answer
+
+
+@cache
+def _session() -> boto3.Session:
+    return boto3.Session()

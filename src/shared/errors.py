@@ -15,6 +15,7 @@ ByobError
 ├── IdempotencyKeyReusedError  422  the Idempotency-Key came with another job before
 ├── RegistryUnavailableError   503  OpenSearch is away, slow or refuses; the request may be sent again
 ├── ConcurrentChangeError      503  the document kept changing under us; the request may be sent again
+├── OutOfTimeError             503  the invocation's time was over; the request may be sent again
 ├── AwsUnavailableError        503  S3, Step Functions or Batch is away or throttles; the request may be sent again
 ├── JobCannotRunError          becomes the reason of a job that FAILED, never an HTTP answer
 ├── JobStoppedError            ends an execution whose job is cancelled or has gone on, never an HTTP answer
@@ -238,6 +239,16 @@ class ConcurrentChangeError(_RetryLaterError):
 
     def __init__(self, what: str) -> None:
         super().__init__(f"{what} is being changed by others; send the request again")
+
+
+class OutOfTimeError(_RetryLaterError):
+    """Raised when an invocation's time is over before its work; what had been begun may have been carried out."""
+
+    kind = "out-of-time"
+    title = "Out Of Time"
+
+    def __init__(self) -> None:
+        super().__init__("the request took longer than the service may; it may have been carried out, send it again")
 
 
 class AwsUnavailableError(_RetryLaterError):

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from shared import metrics
+from shared.deadline import Deadline
 from shared.log import logger
 
 Event = Mapping[str, Any]
@@ -45,7 +46,8 @@ def task(
             with invocation(context, correlation_id(event)) as ending:
                 ending["message"] = "run failed"
                 try:
-                    result = work(event, context)
+                    with Deadline(context):
+                        result = work(event, context)
                 except Exception:
                     logger.exception("run failed")
                     raise

@@ -80,7 +80,8 @@ def flush(properties: Mapping[str, Any]) -> None:
     """
     if settings.metrics().enabled:
         while part := {metric: values[:_MAX_VALUES] for metric, values in _recorded.items() if values}:
-            print(_encode(_document(part, properties)))  # noqa: T201 - what a function prints is its log
+            # In one write, its end included: where stdout is unbuffered, what another process prints gets in between.
+            print(f"{_encode(_document(part, properties))}\n", end="")  # noqa: T201 - what a function prints is its log
             for metric in part:
                 del _recorded[metric][:_MAX_VALUES]
     _recorded.clear()

@@ -25,7 +25,6 @@ from opensearchpy.exceptions import (
     ConnectionError as UnreachableError,
 )
 from opensearchpy.helpers import streaming_bulk
-from requests.structures import CaseInsensitiveDict
 from requests_aws4auth import AWS4Auth
 
 from shared import metrics, settings
@@ -213,8 +212,12 @@ class Index:
             return existing
         except _AnswerLostError as error:
             existing = self.get(id)
-            if existing is None or existing.source.get("write_id") != marked["write_id"]:
-                raise RegistryUnavailableError(str(error)) from error
+            if existing is None:
+                raise
+            if existing.source.get("write_id") != marked["write_id"]:
+                if "op_type" in condition:  # who has the name by now has refused it, whatever became of the answer
+                    raise VersionConflictError(existing) from error
+                raise
             return existing
         return Document(id, marked, Version(answer["_seq_no"], answer["_primary_term"]))
 
@@ -335,23 +338,34 @@ def _type_of(error: TransportError) -> str:
 
 def _signer(region: str) -> Callable[[str, str, bytes | None], Mapping[str, str]]:
     auth = _auth(region)
+    host = auth.get_host_header(settings.opensearch().url)
 
     def sign(method: str, url: str, body: bytes | None) -> Mapping[str, str]:
-        headers: CaseInsensitiveDict[str] = CaseInsensitiveDict()
+        headers = {"host": host}
         auth(SimpleNamespace(method=method, url=url, body=body, headers=headers))
         return headers
 
     return sign
 
 
-def _auth(region: str) -> AWS4Auth:
+class _Auth(AWS4Auth):  # type: ignore[misc]  # it publishes no types
+    """Signs requests whose headers are all its own but the host, in lower case: there are none to sift or to fold."""
+
+    @classmethod
+    def get_canonical_headers(cls, req: Any, include: object = None) -> tuple[str, str]:  # noqa: ARG003 - all are
+        """Give what is signed of the headers, and their names (AWS4Auth)."""
+        names = sorted(req.headers)
+        return "".join(f"{name}:{req.headers[name]}\n" for name in names), ";".join(names)
+
+
+def _auth(region: str) -> _Auth:
     keys = settings.static_credentials()
     if keys:
-        return AWS4Auth(keys.access_key, keys.secret_key, region, "es", session_token=keys.token)
+        return _Auth(keys.access_key, keys.secret_key, region, "es", session_token=keys.token)
     # SnapStart and containers hand out keys over HTTP and renew them; only then is botocore worth its import.
     from botocore.session import Session  # noqa: PLC0415 - read paths load no botocore where keys are at hand
 
-    return AWS4Auth(refreshable_credentials=Session().get_credentials(), region=region, service="es")
+    return _Auth(refreshable_credentials=Session().get_credentials(), region=region, service="es")
 
 
 def _condition(version: Version) -> dict[str, int]:

@@ -201,7 +201,7 @@ def test_text_that_looks_like_a_script_or_a_query_is_kept_verbatim(
 
 
 @pytest.mark.parametrize(
-    "name", ["a/b", "..", ".", "50%", "%", "lecteur-🤖", "a" * 64, "_all", "*", "a b", "a\0b", "_mget"]
+    "name", ["a/b", "..", ".", "50%", "%", "lecteur-🤖", "a" * 64, "_all", "*", "a b", "a\0b", "a\nb", "_mget"]
 )
 def test_a_name_that_no_bot_can_have_is_not_found_and_cannot_be_put(
     api: ApiClient, configuration: Make, name: str
@@ -231,6 +231,7 @@ def test_a_flag_is_true_or_false(api: ApiClient, value: str) -> None:
         ("POST", "/bots/invoice-reader", "GET, PUT, PATCH, DELETE"),
         ("HEAD", "/bots", "GET, POST"),
         ("OPTIONS", "/health", "GET"),
+        ("TRACE", "/bots?validate_only=true&limit=1&limit=2", "GET, POST"),
     ],
 )
 def test_a_wrong_method_is_a_405(api: ApiClient, method: str, path: str, allow: str) -> None:

@@ -72,15 +72,43 @@ def test_a_create_whose_every_answer_was_lost_is_recognised_as_done(
     assert faulty_api("POST", "/bots", invoice_reader).status == 201
 
 
+def test_a_create_that_never_arrived_is_a_503_that_says_so_once(
+    faulty_api: ApiClient, fault_proxy: FaultProxy, configuration: Make
+) -> None:
+    invoice_reader = configuration()
+    fault_proxy.drop_requests(2, matching=writes_of(invoice_reader["name"]))
+
+    refused = faulty_api("POST", "/bots", invoice_reader)
+
+    assert refused.status == 503
+    assert refused.json["detail"].count("the registry cannot be used now") == 1
+    assert faulty_api("POST", "/bots", invoice_reader).status == 201
+
+
 def test_a_lost_answer_does_not_take_somebody_elses_equal_bot_for_its_own(
     faulty_api: ApiClient, fault_proxy: FaultProxy, configuration: Make
 ) -> None:
     invoice_reader = configuration()
+    faulty_api.register(configuration())  # so that what is dropped is no word of a missing index
     fault_proxy.drop_answers(3, matching=writes_of(invoice_reader["name"]))
 
     replies = at_once(8, lambda _: faulty_api("POST", "/bots", invoice_reader))
 
     assert sorted(reply.status for reply in replies) == [200] * 7 + [201]
+
+
+def test_a_create_whose_every_refusal_was_lost_is_told_who_has_the_name(
+    faulty_api: ApiClient, fault_proxy: FaultProxy, configuration: Make
+) -> None:
+    invoice_reader = configuration()
+    faulty_api.register(invoice_reader)
+
+    fault_proxy.drop_answers(2, matching=writes_of(invoice_reader["name"]))
+    same = faulty_api("POST", "/bots", invoice_reader)
+    fault_proxy.drop_answers(2, matching=writes_of(invoice_reader["name"]))
+    other = faulty_api("POST", "/bots", {**invoice_reader, "bot_image": "newer:1"})
+
+    assert (same.status, other.status) == (200, 409)
 
 
 def test_a_replacement_whose_answer_was_lost_is_made_once(

@@ -5,7 +5,7 @@ import pytest
 
 from local.stack import listen, stack
 from tests.proxies import SigningProxy
-from tests.support import ApiClient, eventually
+from tests.support import ApiClient, at_once, eventually
 
 Make = Callable[..., dict[str, Any]]
 NOBODY = "http://127.0.0.1:9"
@@ -133,6 +133,18 @@ def test_delete_keeps_the_endpoint_that_another_bot_names(api: ApiClient, config
 
     assert in_service(api, second["name"])["managed"] is True
     assert api.sagemaker.describe_endpoint(EndpointName=first["endpoint_name"])["EndpointStatus"] == "InService"
+
+
+def test_many_bots_that_name_one_new_endpoint_at_once_get_one(api: ApiClient, configuration: Make) -> None:
+    shared = configuration()
+    bots = [configuration(endpoint_name=shared["endpoint_name"]) for _ in range(8)]
+
+    replies = at_once(len(bots), lambda number: api("POST", "/bots", bots[number]))
+
+    assert {reply.status for reply in replies} == {201}
+    assert all(in_service(api, bot["name"])["managed"] for bot in bots)
+    models, configs = artefacts(api, shared["endpoint_name"])
+    assert len(models) == len(configs) == 1
 
 
 def test_plain_delete_keeps_the_endpoint(api: ApiClient, configuration: Make) -> None:

@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from local.hosts import EVERYWHERE, for_containers
+from local.stack import listen
 from local.template import ROOT
 from tests.support import ApiClient, eventually
 
@@ -129,6 +130,13 @@ def listening(process: subprocess.Popen[str]) -> set[str]:
     everybody = [psutil.Process(process.pid), *family(process)]
     sockets = [socket for member in everybody for socket in member.net_connections("tcp")]
     return {socket.laddr.ip.removeprefix("::ffff:") for socket in sockets if socket.status == psutil.CONN_LISTEN}
+
+
+def test_the_gateways_connections_send_at_once() -> None:
+    with listen(0) as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.proto == socket.IPPROTO_TCP  # by which asyncio knows that TCP_NODELAY is to be set
 
 
 def test_nothing_listens_beyond_loopback_unasked(checkout: Path) -> None:

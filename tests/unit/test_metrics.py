@@ -1,6 +1,8 @@
 import json
 import re
+import sys
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -36,6 +38,17 @@ def test_more_values_than_a_line_may_have_are_on_further_lines(capsys: pytest.Ca
     assert [len(line["OpenSearchLatency"]) for line in lines] == [100, 100, 50]
     assert [value for line in lines for value in line["OpenSearchLatency"]] == list(range(250))
     assert ["ProvisioningSteps" in line for line in lines] == [True, False, False]
+
+
+def test_a_line_is_one_write_so_that_no_other_process_gets_in_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    writes: list[str] = []
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(write=writes.append))
+    metrics.record(metrics.PROVISIONING_STEPS)
+
+    metrics.flush({})
+
+    (line,) = [write for write in writes if write]
+    assert line.endswith("}\n")
 
 
 def test_an_invocation_leaves_no_value_to_the_next(

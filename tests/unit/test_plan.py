@@ -2,7 +2,7 @@
 
 import itertools
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -17,6 +17,7 @@ from shared.endpoints.plan import (
     UpdateEndpoint,
     is_settled,
     plan,
+    serves_already,
 )
 from shared.endpoints.record import EndpointRecord, Observed, Status, Wanted
 
@@ -121,6 +122,42 @@ def test_what_moves_or_has_steps_left_is_not_settled(status: Status) -> None:
 
     assert is_settled(record) == (not plan(record) and TABLE[status] != (WAIT,) * 4)
     assert not is_settled(replace(record, present=False))
+
+
+def test_an_endpoint_seen_in_service_lately_needs_no_look_to_be_named_again() -> None:
+    seen = replace(ours(Status.IN_SERVICE), artefacts=(NEW,)).seen(Observed(Status.IN_SERVICE, NEW, managed=True), NOW)
+    theirs = EndpointRecord(ENDPOINT).seen(Observed(Status.IN_SERVICE, "theirs"), NOW)
+
+    assert serves_already(seen, LAYOUT, NOW + timedelta(minutes=4))
+    assert serves_already(seen, None, NOW)  # a bot that leaves it to another one what the endpoint is made of
+    assert serves_already(theirs, None, NOW)
+
+
+@pytest.mark.parametrize("status", set(Status) - {Status.IN_SERVICE})
+def test_an_endpoint_in_any_other_state_is_looked_at(status: Status) -> None:
+    record = replace(ours(status), artefacts=(NEW,), observed_at="2026-11-24T09:30:00Z")
+
+    assert not serves_already(record, LAYOUT, NOW)
+
+
+@pytest.mark.parametrize(
+    ("record", "wanted", "minutes"),
+    [
+        (ours(Status.IN_SERVICE), LAYOUT, 6),
+        (ours(Status.IN_SERVICE), replace(LAYOUT, image="layout:4"), 0),
+        (replace(ours(Status.IN_SERVICE), leaving="invoice-reader"), LAYOUT, 0),
+        (replace(ours(Status.IN_SERVICE), needed=False), LAYOUT, 0),
+        (replace(ours(Status.IN_SERVICE), present=False), LAYOUT, 0),
+        (replace(ours(Status.IN_SERVICE), leased_until="2026-11-24T09:31:00Z"), LAYOUT, 0),
+        (replace(ours(Status.IN_SERVICE, OLD), roll_to=NEW), LAYOUT, 0),
+    ],
+)
+def test_a_look_is_due_where_it_was_long_ago_or_anything_is_left(
+    record: EndpointRecord, wanted: Wanted, minutes: int
+) -> None:
+    seen = replace(record, artefacts=(record.config_name,), observed_at="2026-11-24T09:30:00Z")
+
+    assert not serves_already(seen, wanted, NOW + timedelta(minutes=minutes))
 
 
 def test_names_of_different_content_differ_and_have_63_characters_at_most() -> None:

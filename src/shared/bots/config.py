@@ -36,6 +36,9 @@ READ_ONLY_FIELDS: Final = frozenset({"create_date", "update_date", "endpoints"})
 
 _IMAGE_RULE: Final = f"a container image reference of 1 to {IMAGE_MAX_LENGTH} characters without white space"
 _CONTROL_CHARACTERS: Final = re.compile(r"[\x00-\x1f\x7f]")
+_UNPRINTABLE: Final = r"\s\x00-\x1f\x7f"
+#: For the document: what FILE_TYPE_PATTERN and the check for control characters leave.
+PRINTABLE_FILE_TYPE_PATTERN: Final = rf"\.[^{_UNPRINTABLE},/]{{1,63}}"
 
 
 def _text(description: str, *, example: str = "", pattern: str | None = None, required: bool = False) -> Any:
@@ -46,27 +49,54 @@ def _text(description: str, *, example: str = "", pattern: str | None = None, re
     return Field("", description=description, max_length=TEXT_MAX_LENGTH, json_schema_extra=extra)
 
 
+def _list_of(item: str) -> str:
+    """Give the pattern of a comma list for the document; the checks below say more of what is wrong."""
+    return rf" *{item} *(, *{item} *)*"
+
+
 class BotConfig(BaseModel):
     """A checked configuration in its normal form: comma lists without blanks, numbers as numbers."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
 
-    es_url: str = _text("Kept as sent; never connected to.", example="search-media.example.com")
+    es_url: str = _text(
+        "Kept as sent; never connected to.", example="search-media.example.com", pattern=r"[^\x00-\x1f\x7f]*"
+    )
     name: str = _text(f"The key: {NAME_RULE}.", example="foo_bot", pattern=NAME_PATTERN, required=True)
-    file_types: str = _text("Endings of the files that the bot takes, whatever their case.", example=".jpg,.png")
+    file_types: str = _text(
+        "Endings of the files that the bot takes, whatever their case.",
+        example=".jpg,.png",
+        pattern=_list_of(PRINTABLE_FILE_TYPE_PATTERN),
+        required=True,
+    )
     bot_image: str = _text(
         "Container image of the bot.",
         example="123456789012.dkr.ecr.us-east-1.amazonaws.com/foo:1",
-        pattern=rf"\S{{1,{IMAGE_MAX_LENGTH}}}",
+        pattern=rf"[^{_UNPRINTABLE}]{{1,{IMAGE_MAX_LENGTH}}}",
         required=True,
     )
     bot_image_cmd: str = _text("Command line for the image.", example="python3 task.py --fast")
     endpoint_name: str = _text(
-        "One SageMaker endpoint name or several with commas.", example="foo-inference", required=True
+        "One SageMaker endpoint name or several with commas.",
+        example="foo-inference",
+        pattern=_list_of(ENDPOINT_NAME_PATTERN),
+        required=True,
     )
-    endpoint_ecr_image_path: str = _text("Image for each endpoint in the same order; empty: not made by the platform.")
-    instance_type: str = _text("One for all endpoints, or one each.", example="ml.m5.large", required=True)
-    model_s3_path: str = _text("Model data for each endpoint; an item may be empty.", example="s3://models/foo.tar.gz")
+    endpoint_ecr_image_path: str = _text(
+        "Image for each endpoint in the same order; empty: not made by the platform.",
+        pattern=_list_of(rf"([^{_UNPRINTABLE},]{{1,{IMAGE_MAX_LENGTH}}})?"),
+    )
+    instance_type: str = _text(
+        "One for all endpoints, or one each.",
+        example="ml.m5.large",
+        pattern=_list_of(INSTANCE_TYPE_PATTERN),
+        required=True,
+    )
+    model_s3_path: str = _text(
+        "Model data for each endpoint; an item may be empty.",
+        example="s3://models/foo.tar.gz",
+        pattern=_list_of(r"(s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^,\x00-\x1f\x7f]+)?"),
+    )
     bot_vcpu: Annotated[int | str, Field(description="vCPUs of a running bot.")] = ""
     bot_mem: Annotated[int | str, Field(description="Memory of a running bot, MiB.")] = ""
 

@@ -9,7 +9,7 @@ from typing import Final
 from shared import clock
 from shared.bots.fields import wanted_endpoints
 from shared.bots.registry import BotRegistry, StoredBot
-from shared.endpoints.plan import plan
+from shared.endpoints.plan import plan, serves_already
 from shared.endpoints.record import EndpointRecord, Failure, Observed, Status, Wanted
 from shared.endpoints.records import EndpointRecords
 from shared.endpoints.sagemaker import SageMaker
@@ -31,13 +31,17 @@ def see_to(
 ) -> dict[str, EndpointRecord]:
     """Bring the records of a bot's endpoints up to date and trigger the making of those that are missing.
 
+    An endpoint that is in service as the bot wants it, and was looked at lately, costs no look and no write.
+
     The bot is stored by now, so nothing here fails the registration: what could not be done stands in the records
     that are given back, by lower-cased name.
     """
     wishes = wanted_endpoints(bot.fields)
     known = _known(wishes, endpoints)
     records = {
-        name.lower(): _look(known.get(name.lower(), EndpointRecord(name)), wish, endpoints, sagemaker, correlation_id)
+        name.lower(): _look(
+            name, known.get(name.lower()), wish, endpoints=endpoints, sagemaker=sagemaker, by=correlation_id
+        )
         for name, wish in wishes.items()
     }
     to_do = [record.name for record in records.values() if record.wanted and has_work(record)]
@@ -77,14 +81,25 @@ def _known(names: Iterable[str], endpoints: EndpointRecords) -> dict[str, Endpoi
 
 
 def _look(
-    known: EndpointRecord, wanted: Wanted | None, endpoints: EndpointRecords, sagemaker: SageMaker, by: str
+    name: str,
+    known: EndpointRecord | None,
+    wanted: Wanted | None,
+    *,
+    endpoints: EndpointRecords,
+    sagemaker: SageMaker,
+    by: str,
 ) -> EndpointRecord:
+    if known and serves_already(known, wanted, clock.now()):
+        return known
+    name = known.name if known else name
     try:
-        seen: Observed | Failure = sagemaker.observe(known.name)
+        seen: Observed | Failure = sagemaker.observe(name)
     except SageMakerError as error:
-        logger.exception("endpoint not checked", endpoint=known.name)
+        logger.exception("endpoint not checked", endpoint=name)
         seen = Failure(error.code, f"the endpoint could not be checked: {error}")
-    return _noted(endpoints, known.name, lambda record: _wish(record, wanted, seen, by, clock.now()))
+    return _noted(
+        endpoints, name, lambda record: _wish(record, wanted, seen, by, clock.now()), likely_new=known is None
+    )
 
 
 def _wish(
@@ -116,10 +131,16 @@ def hand_over(
     return {}
 
 
-def _noted(endpoints: EndpointRecords, name: str, change: Callable[[EndpointRecord], EndpointRecord]) -> EndpointRecord:
+def _noted(
+    endpoints: EndpointRecords,
+    name: str,
+    change: Callable[[EndpointRecord], EndpointRecord],
+    *,
+    likely_new: bool = False,
+) -> EndpointRecord:
     """Keep the change; where the registry fails now, give back what would have been kept, saying so."""
     try:
-        return endpoints.upsert(name, change)
+        return endpoints.upsert(name, change, likely_new=likely_new)
     except (RegistryUnavailableError, ConcurrentChangeError) as error:
         logger.exception("endpoint record not written", endpoint=name)
         record = change(EndpointRecord(name))

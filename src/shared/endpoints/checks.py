@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from shared import settings
+from shared import aws, settings
 from shared.endpoints.record import Wanted
 
 _CONFIG: Final = Config(connect_timeout=1, read_timeout=3, retries={"total_max_attempts": 1})
@@ -44,7 +43,7 @@ class Checks:
         name = settings.endpoints().role_arn.rpartition("/")[2]
 
         def look() -> Check:
-            document = boto3.client("iam", config=_CONFIG).get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"]
+            document = aws.client("iam", config=_CONFIG).get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"]
             trusted = "sagemaker." in json.dumps(document)
             detail = f"role {name} exists" if trusted else f"role {name} does not trust SageMaker"
             return Check("role", trusted, detail)
@@ -62,7 +61,7 @@ class Checks:
         wanted = {"imageDigest": ecr["digest"]} if ecr["digest"] else {"imageTag": ecr["tag"] or "latest"}
 
         def look() -> Check:
-            boto3.client("ecr", config=_CONFIG).describe_images(
+            aws.client("ecr", config=_CONFIG).describe_images(
                 registryId=ecr["account"], repositoryName=ecr["repository"], imageIds=[wanted]
             )
             return Check(subject, True, f"{image} exists")
@@ -73,13 +72,13 @@ class Checks:
         bucket, _, key = url.removeprefix("s3://").partition("/")
 
         def look() -> Check:
-            boto3.client("s3", config=_CONFIG).head_object(Bucket=bucket, Key=key)
+            aws.client("s3", config=_CONFIG).head_object(Bucket=bucket, Key=key)
             return Check("/model_s3_path", True, f"{url} exists")
 
         return _asked("/model_s3_path", url, look)
 
     def _instance_type(self, instance_type: str) -> Check:
-        model = boto3.client("sagemaker", config=_CONFIG).meta.service_model
+        model = aws.client("sagemaker", config=_CONFIG).meta.service_model
         if instance_type in model.shape_for("ProductionVariantInstanceType").enum:
             return Check("/instance_type", True, f"{instance_type} is a type that SageMaker has")
         return Check("/instance_type", None, f"{instance_type} is newer than this service's list, or no type at all")

@@ -5,9 +5,14 @@ is recognised by SageMaker's own "already exists".
 """
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Final
 
+from shared.clock import rfc3339
 from shared.endpoints.record import MOVING, EndpointRecord, Status, Wanted
+
+#: So long the last look at an endpoint in service counts for whoever names it next; events tell if it moves meanwhile.
+_FRESH: Final = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +112,13 @@ def is_settled(record: EndpointRecord) -> bool:
     if under_way or record.status is Status.UNKNOWN or record.status in MOVING:
         return False
     return record.given_up or not plan(record)
+
+
+def serves_already(record: EndpointRecord, wanted: Wanted | None, now: datetime) -> bool:
+    """Tell whether a wish needs no look at its endpoint: lately in service, with nothing to note, do or wait for."""
+    if record.status is not Status.IN_SERVICE or record.observed_at is None:
+        return False
+    return record.wishing(wanted) == record and is_settled(record) and record.observed_at > rfc3339(now - _FRESH)
 
 
 def _wants_roll(record: EndpointRecord) -> bool:

@@ -100,10 +100,10 @@ class EndpointRecord:
     it any more; it is not made, and not removed either where it is there. `artefacts`: names of the models and configs
     that we may have made and not yet removed, noted before they are made. `roll_to`: the config that `deploy` asked
     for. `rolled_from`: the endpoint's modified_at when SageMaker accepted the update to it. `leased_until`: somebody
-    carries out steps until then; `nudged`: others came meanwhile, so they look once more. `leaving`: the bot whose
-    removal was begun together with the endpoint's; nothing is removed before that bot is gone. `requested_by`: id of
-    the request that last changed what is wanted. `awaited_since`: since when it is waited for that the endpoint comes
-    into service as wanted; None where it is, or where nobody waits.
+    carries out steps until then, `leased_by` tells which run; `nudged`: others came meanwhile, so they look once more.
+    `leaving`: the bot whose removal was begun together with the endpoint's; nothing is removed before that bot is gone.
+    `requested_by`: id of the request that last changed what is wanted. `awaited_since`: since when it is waited for
+    that the endpoint comes into service as wanted; None where it is, or where nobody waits.
     """
 
     name: str
@@ -123,6 +123,7 @@ class EndpointRecord:
     next_attempt_at: str | None = None
     observed_at: str | None = None
     leased_until: str = ""
+    leased_by: str = ""
     nudged: bool = False
     leaving: str = ""
     requested_by: str = ""

@@ -31,6 +31,7 @@ _PROPERTIES: Final[Mapping[str, Any]] = {
     "next_attempt_at": {"type": "date"},
     "observed_at": {"type": "date"},
     "leased_until": _KEPT,
+    "leased_by": _KEPT,
     "nudged": {"type": "boolean"},
     "leaving": _KEYWORD,
     "requested_by": _KEPT,
@@ -57,22 +58,30 @@ class EndpointRecords:
         found = self._index.get_many([name.lower() for name in names])
         return {key: EndpointRecord.from_source(document.source) for key, document in found.items()}
 
-    def upsert(self, name: str, change: Callable[[EndpointRecord], EndpointRecord]) -> EndpointRecord:
+    def upsert(
+        self, name: str, change: Callable[[EndpointRecord], EndpointRecord], *, likely_new: bool = False
+    ) -> EndpointRecord:
         """Apply a change to the record as it is now, or to a new one, and keep the result.
 
         `change` runs again when somebody else wrote in between. Nothing is written where it changes nothing.
+        `likely_new`: nobody had it a moment ago, so that the first attempt is to create it, without another look.
         """
-        return self._change(name, change, EndpointRecord(name))
+        return self._change(name, change, EndpointRecord(name), look_first=not likely_new)
 
     def update(self, name: str, change: Callable[[EndpointRecord], EndpointRecord]) -> EndpointRecord:
         """Apply a change like `upsert`, to a record that is there; raise EndpointForgottenError."""
         return self._change(name, change, None)
 
     def _change(
-        self, name: str, change: Callable[[EndpointRecord], EndpointRecord], new: EndpointRecord | None
+        self,
+        name: str,
+        change: Callable[[EndpointRecord], EndpointRecord],
+        new: EndpointRecord | None,
+        *,
+        look_first: bool = True,
     ) -> EndpointRecord:
         key = name.lower()
-        document = self._index.get(key)
+        document = self._index.get(key) if look_first else None
         for _ in range(_MAX_ATTEMPTS):
             record = EndpointRecord.from_source(document.source) if document else new
             if record is None:

@@ -3,11 +3,10 @@
 from functools import cache, cached_property
 from typing import Any, Final
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from shared import settings
+from shared import aws, settings
 from shared.endpoints.plan import (
     CreateEndpoint,
     CreateEndpointConfig,
@@ -35,7 +34,7 @@ class SageMaker:
 
     @cached_property
     def _client(self) -> Any:
-        return boto3.client("sagemaker", config=_CONFIG)
+        return aws.client("sagemaker", config=_CONFIG)
 
     def observe(self, endpoint: str) -> Observed:
         """Look at an endpoint and, where there is one, at its tags; raise SageMakerError."""

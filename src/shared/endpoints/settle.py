@@ -5,8 +5,9 @@ is the same: each run begins with a look, and one run at a time holds the record
 """
 
 import time
+import uuid
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -18,7 +19,7 @@ from shared.endpoints.plan import CreateModel, DeleteModel, Step, UpdateEndpoint
 from shared.endpoints.record import LEASE, EndpointRecord
 from shared.endpoints.records import EndpointForgottenError, EndpointRecords
 from shared.endpoints.sagemaker import SageMaker
-from shared.errors import ConfigNotVisibleError, SageMakerError
+from shared.errors import ByobError, ConfigNotVisibleError, SageMakerError
 from shared.log import logger
 
 # Looks in one run. Each ends with less to do; what SageMaker needs time for is left to an event or the schedule.
@@ -96,11 +97,19 @@ class ControlLoop:
 
         Give the record as the lease ends, and whether another look is due: something was done, or somebody came by.
         """
-        record = self._endpoints.update(name, self._leased)
-        if record.nudged:
+        # A lease, or its end, whose answer was lost and that somebody has written over is told by this from another's.
+        me = uuid.uuid4().hex
+        record = self._endpoints.update(name, lambda now: self._leased(now, me))
+        if record.leased_by != me:
             raise _LeasedError
         with _about(record):
-            return self._released(name, acted=self._acted(name, record))
+            try:
+                return self._released(name, me, acted=self._acted(name, record))
+            except ByobError:
+                # Whoever comes next, the repeated trigger maybe, should not have to wait until the lease runs out.
+                with suppress(ByobError):
+                    self._released(name, me, acted=False)
+                raise
 
     def _acted(self, name: str, record: EndpointRecord) -> bool:
         """Look, and carry out what that leads to; tell whether another look is due for it."""
@@ -135,23 +144,27 @@ class ControlLoop:
             return change(record)
 
         after = self._endpoints.update(name, remembering)
+        # Somebody may have asked for something else since the lease was taken; what follows is done for them.
+        logger.append_keys(requested_by=after.requested_by)
         report(befores[-1], after, self._now())
         return after
 
-    def _leased(self, record: EndpointRecord) -> EndpointRecord:
+    def _leased(self, record: EndpointRecord, me: str) -> EndpointRecord:
         """Take the lease, or leave word to whoever holds it, as they may have looked before our reason to come."""
         now = self._now()
         if record.is_leased(now):
-            return replace(record, nudged=True)
-        return replace(record, leased_until=rfc3339(now + LEASE), nudged=False)
+            return record if record.leased_by == me else replace(record, nudged=True)
+        return replace(record, leased_until=rfc3339(now + LEASE), leased_by=me, nudged=False)
 
-    def _released(self, name: str, *, acted: bool) -> tuple[EndpointRecord, bool]:
+    def _released(self, name: str, me: str, *, acted: bool) -> tuple[EndpointRecord, bool]:
         nudged = False
 
         def release(record: EndpointRecord) -> EndpointRecord:
             nonlocal nudged
+            if record.leased_by != me:
+                return record
             nudged = record.nudged
-            return replace(record, leased_until="", nudged=False)
+            return replace(record, leased_until="", leased_by="", nudged=False)
 
         record = self._endpoints.update(name, release)
         # A wish that came meanwhile is as good a reason for another look as a nudge.

@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from functools import cache, cached_property
 from typing import Any, Final
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from shared import settings
+from shared import aws, settings
 from shared.errors import TriggerError
 
 _CONFIG: Final = Config(connect_timeout=1, read_timeout=4, retries={"total_max_attempts": 2, "mode": "standard"})
@@ -20,7 +19,7 @@ class Trigger:
 
     @cached_property
     def _client(self) -> Any:
-        return boto3.client("lambda", config=_CONFIG)
+        return aws.client("lambda", config=_CONFIG)
 
     def provision(self, bot: str, endpoints: Sequence[str], correlation_id: str) -> None:
         """Hand over the work and return at once (InvocationType Event); raise TriggerError."""

@@ -8,6 +8,7 @@ import boto3
 from botocore.config import Config
 from botocore.session import Session
 
+from shared import aws
 from shared.aws import AwsRefusedError, call
 from shared.errors import JobCannotRunError
 
@@ -35,7 +36,7 @@ class Objects:
         session = Session()
         # Nobody looks at the times in a listing, and reading them takes half of its time (measured).
         session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=str)
-        return boto3.Session(botocore_session=session).client("s3", config=_CONFIG)
+        return aws.client("s3", config=_CONFIG, session=boto3.Session(botocore_session=session))
 
     def page(self, bucket: str, prefix: str, after: str) -> Page:
         """Read the page that follows the key `after` ("": the first); raise JobCannotRunError, AwsUnavailableError.

@@ -91,9 +91,8 @@ format: setup ## bring the code into its format
 	@$(VENV)/bin/ruff format .
 
 .PHONY: bench
-bench: setup ## measure a warm read, and the planning of jobs, against raw round trips
-	@$(RUN) -m benchmarks
-	@$(RUN) -m benchmarks.job_plan
+bench: setup ## measure speed against raw round trips (ONLY=warm_get one part, SHORT=1 a short form)
+	@exec $(RUN) -m benchmarks
 
 .PHONY: openapi
 openapi: setup ## write docs/openapi.json from the code

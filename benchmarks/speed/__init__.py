@@ -1,0 +1,1 @@
+"""What is measured of the product's speed, a subject a module."""

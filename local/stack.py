@@ -143,6 +143,7 @@ def environment_of(opensearch_url: str, aws_url: str) -> dict[str, str]:
         "POWERTOOLS_METRICS_NAMESPACE": "BringYourOwnBot",
         "POWERTOOLS_LOG_LEVEL": "WARNING",
         "POWERTOOLS_METRICS_DISABLED": "true",
+        "PYDANTIC_DISABLE_PLUGINS": "true",
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
         "AWS_ENDPOINT_URL": aws_url,

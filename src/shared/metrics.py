@@ -30,8 +30,7 @@ the schedule, zero included. All else is absent where nothing happened.
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from shared import settings
 
@@ -39,8 +38,7 @@ from shared import settings
 _MAX_VALUES: Final = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
+class Metric(NamedTuple):
     """A metric's name and its unit in CloudWatch's words."""
 
     name: str

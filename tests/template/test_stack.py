@@ -27,7 +27,12 @@ OF_INSTANCES = {"ecr.dkr", "ecs", "ecs-agent", "ecs-telemetry", "logs"}
 #: In each partition, IAM has an endpoint in one region alone; the check that calls it says where it could not look.
 WITHOUT_ENDPOINT = {"iam"}
 LAMBDA_SETS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION"}
-POWERTOOLS = {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_LOG_LEVEL", "POWERTOOLS_METRICS_NAMESPACE"}
+LIBRARIES = {
+    "POWERTOOLS_SERVICE_NAME",
+    "POWERTOOLS_LOG_LEVEL",
+    "POWERTOOLS_METRICS_NAMESPACE",
+    "PYDANTIC_DISABLE_PLUGINS",
+}
 #: Defaults stand in settings.py; whoever deploys has no reason to change these.
 NOT_DEPLOYED = {"POWERTOOLS_METRICS_DISABLED"}
 HANDLERS = {id: function.handler.split(".")[1] for id, function in functions().items()}
@@ -60,7 +65,7 @@ def test_the_vpc_endpoints_let_in_this_account_alone() -> None:
 @pytest.mark.parametrize("id", sorted(HANDLERS))
 def test_a_function_is_given_the_variables_that_its_code_asks_for(id: str) -> None:
     own = document()["Resources"][id]["Properties"].get("Environment", {}).get("Variables", {})
-    asked = reached_by(HANDLERS[id]).variables - LAMBDA_SETS - POWERTOOLS - NOT_DEPLOYED
+    asked = reached_by(HANDLERS[id]).variables - LAMBDA_SETS - LIBRARIES - NOT_DEPLOYED
 
     of_all = DEFAULTS["Environment"]["Variables"].keys()
     assert own.keys() - of_all == asked - of_all
@@ -69,8 +74,8 @@ def test_a_function_is_given_the_variables_that_its_code_asks_for(id: str) -> No
 def test_what_every_function_is_given_is_what_the_registrys_door_asks_for() -> None:
     given = DEFAULTS["Environment"]["Variables"].keys()
 
-    assert given - POWERTOOLS == reached_by("health").variables - LAMBDA_SETS - POWERTOOLS - NOT_DEPLOYED
-    assert given >= POWERTOOLS
+    assert given - LIBRARIES == reached_by("health").variables - LAMBDA_SETS - LIBRARIES - NOT_DEPLOYED
+    assert given >= LIBRARIES
 
 
 def test_every_handler_has_a_function_and_every_function_a_handler() -> None:

@@ -4,9 +4,7 @@ from shared.api import Answer
 from shared.bots.endpoints import see_to
 from shared.bots.register import Change
 from shared.bots.registry import StoredBot, bots
-from shared.bots.rehearse import rehearse_write
 from shared.bots.view import view
-from shared.endpoints.checks import checks
 from shared.endpoints.records import endpoints
 from shared.endpoints.sagemaker import sagemaker
 from shared.endpoints.trigger import trigger
@@ -24,6 +22,10 @@ def written(bot: StoredBot, correlation_id: str, *, created_at: str | None) -> A
 
 def rehearsed(name: str, change: Change, preconditions: Preconditions) -> Answer:
     """Say what a change would do, and do nothing."""
+    # Registrations are to answer soon after a cold start, and load nothing for rehearsals.
+    from shared.bots.rehearse import rehearse_write  # noqa: PLC0415
+    from shared.endpoints.checks import checks  # noqa: PLC0415
+
     would = rehearse_write(
         name, change, preconditions, bots=bots(), endpoints=endpoints(), sagemaker=sagemaker(), checks=checks()
     )

@@ -147,18 +147,18 @@ def test_a_package_over_the_bound_is_refused_and_not_kept(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize(
-    ("line", "sentence"),
+    "line",
     [
-        ("client = aws.client(name)", "name the service"),
-        ("client = aws.client()", "name the service"),
-        ("client = boto3.client('s3')", "make clients with"),
-        ("from boto3 import client", "make clients with"),
+        "client = aws.client(name)",
+        "client = boto3.client()",
+        "client = boto3.resource('s3')",
+        "from boto3 import client",
     ],
 )
-def test_a_client_of_which_the_service_cannot_be_read_is_refused(tmp_path: Path, line: str, sentence: str) -> None:
+def test_a_client_of_which_the_service_cannot_be_read_is_refused(tmp_path: Path, line: str) -> None:
     (tmp_path / "door.py").write_text(f"from shared import aws\n\n{line}\n")
 
-    with pytest.raises(PackageError, match=rf"door\.py:3: {sentence}"):
+    with pytest.raises(PackageError, match=r"door\.py:3: name the service"):
         operations(tmp_path)
 
 

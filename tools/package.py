@@ -66,7 +66,7 @@ def package(architecture: str) -> Path:
 def operations(source: Path = SOURCE) -> dict[str, frozenset[str]]:
     """Give the operations that the source calls, by AWS service.
 
-    A service is read from the `aws.client("…")` calls of a door, its operations from whatever is named like one in that
+    A service is read from the `….client("…")` calls of a door, its operations from whatever is named like one in that
     module, as create_model for CreateModel. Raises PackageError for a client of which the service cannot be read.
     """
     session = Session()
@@ -86,12 +86,16 @@ def _named(file: Path) -> tuple[set[str], set[str]]:
     named: set[str] = set()
     for node in ast.walk(ast.parse(file.read_text())):
         match node:
-            case ast.Call(func=ast.Attribute(ast.Name("aws"), "client"), args=[ast.Constant(str(service)), *_]):
+            case ast.Call(func=ast.Attribute(attr="client"), args=[ast.Constant(str(service)), *_]):
                 services.add(service)
-            case ast.Call(func=ast.Attribute(ast.Name("aws"), "client")):
-                raise PackageError(f'{file}:{node.lineno}: name the service, as in aws.client("s3"), to ship its data')
-            case ast.Attribute(ast.Name("boto3"), "client" | "resource") | ast.ImportFrom(module="boto3"):
-                raise PackageError(f"{file}:{node.lineno}: make clients with shared.aws.client, to ship their data")
+            case (
+                ast.Call(func=ast.Attribute(ast.Name("aws" | "boto3"), "client"))
+                | ast.Attribute(ast.Name("boto3"), "resource")
+                | ast.ImportFrom(module="boto3")
+            ):
+                raise PackageError(
+                    f'{file}:{node.lineno}: name the service, as in boto3.client("s3"), to ship its data'
+                )
             case ast.Attribute(attr=name) | ast.Constant(str(name)):
                 named.add(name)
     return services, named

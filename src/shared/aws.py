@@ -3,9 +3,9 @@
 from functools import cache
 from typing import Any, Final
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.session import Session
 
 from shared.errors import AwsUnavailableError, ByobError
 
@@ -30,12 +30,13 @@ class AwsRefusedError(ByobError):
         self.code = code
 
 
-def client(service: str, *, config: Config, session: boto3.Session | None = None) -> Any:
-    """Make a client of a service, in the one session of this process unless another is given.
+def client(service: str, *, config: Config) -> Any:
+    """Make a client of a service, in the one session of this process.
 
-    Write the name of the service into the call: what ships of botocore's data follows from it (tools/package.py).
+    It is botocore's, which boto3's wraps: a registration, for which an author waits, loads no more than that. Write the
+    name of the service into the call: what ships of botocore's data follows from it (tools/package.py).
     """
-    return (session or _session()).client(service, config=config)
+    return _session().create_client(service, config=config)
 
 
 def call(client: Any, operation: str, **parameters: Any) -> dict[str, Any]:
@@ -54,5 +55,5 @@ def call(client: Any, operation: str, **parameters: Any) -> dict[str, Any]:
 
 
 @cache
-def _session() -> boto3.Session:
-    return boto3.Session()
+def _session() -> Session:
+    return Session()

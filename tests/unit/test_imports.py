@@ -10,15 +10,18 @@ from local.template import ROOT, functions
 
 # Powertools looks at the bare package botocore for its version; what costs is its client.
 HEAVY = {"pydantic", "boto3", "botocore.client"}
+REGISTRATION = HEAVY - {"boto3"}
+ENDPOINTS = {"botocore.client"}
+JOBS = {"boto3", "botocore.client"}
 ALLOWED = {
-    "create_bot": HEAVY,
-    "update_bot": HEAVY,
-    "deploy_bot": HEAVY,
-    "record_endpoint": {"boto3", "botocore.client"},
-    "reconcile_endpoints": {"boto3", "botocore.client"},
+    "create_bot": REGISTRATION,
+    "update_bot": REGISTRATION,
+    "deploy_bot": REGISTRATION,
+    "record_endpoint": ENDPOINTS,
+    "reconcile_endpoints": ENDPOINTS,
     "list_endpoints": set(),
-    "delete_bot": {"boto3", "botocore.client"},
-    "provision_endpoint": {"boto3", "botocore.client"},
+    "delete_bot": ENDPOINTS,
+    "provision_endpoint": ENDPOINTS,
     "get_bot": set(),
     "list_bots": set(),
     "health": set(),
@@ -28,14 +31,14 @@ ALLOWED = {
     "list_jobs": set(),
     "get_job": set(),
     "list_job_files": set(),
-    "cancel_job": {"boto3", "botocore.client"},
-    "retry_job": {"boto3", "botocore.client"},
-    "check_job_endpoints": {"boto3", "botocore.client"},
-    "list_files": {"boto3", "botocore.client"},
-    "prepare_slices": {"boto3", "botocore.client"},
-    "sum_up_job": {"boto3", "botocore.client"},
-    "record_job": {"boto3", "botocore.client"},
-    "reconcile_jobs": {"boto3", "botocore.client"},
+    "cancel_job": JOBS,
+    "retry_job": JOBS,
+    "check_job_endpoints": ENDPOINTS,
+    "list_files": JOBS,
+    "prepare_slices": JOBS,
+    "sum_up_job": JOBS,
+    "record_job": JOBS,
+    "reconcile_jobs": JOBS,
 }
 NEVER = {"jgo", "moto", "starlette", "local", "rich", "typer", "grpc"}
 

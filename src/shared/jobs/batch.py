@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache, cached_property
 from typing import Any, Final
 
+import boto3
 from botocore.config import Config
 
-from shared import aws, settings
+from shared import settings
 from shared.aws import call
 from shared.jobs.record import Job
 
@@ -47,7 +48,7 @@ class Batch:
 
     @cached_property
     def _client(self) -> Any:
-        return aws.client("batch", config=_CONFIG)
+        return boto3.client("batch", config=_CONFIG)
 
     def definition(self, job: Job) -> str:
         """Find or register the job definition of the bot as the job has it; give its ARN.

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any, Final
 
+import boto3
 from botocore.config import Config
 
-from shared import aws, settings
+from shared import settings
 from shared.aws import AwsRefusedError, call
 
 _CONFIG: Final = Config(connect_timeout=1, read_timeout=5, retries={"total_max_attempts": 3, "mode": "standard"})
@@ -31,7 +32,7 @@ class Executions:
 
     @cached_property
     def _client(self) -> Any:
-        return aws.client("stepfunctions", config=_CONFIG)
+        return boto3.client("stepfunctions", config=_CONFIG)
 
     def start(self, job_id: str, run: int) -> None:
         """Start a run; one that has been started is left as it is (Step Functions API, StartExecution)."""

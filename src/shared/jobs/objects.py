@@ -8,7 +8,6 @@ import boto3
 from botocore.config import Config
 from botocore.session import Session
 
-from shared import aws
 from shared.aws import AwsRefusedError, call
 from shared.errors import JobCannotRunError
 
@@ -36,7 +35,7 @@ class Objects:
         session = Session()
         # Nobody looks at the times in a listing, and reading them takes half of its time (measured).
         session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=str)
-        return aws.client("s3", config=_CONFIG, session=boto3.Session(botocore_session=session))
+        return boto3.Session(botocore_session=session).client("s3", config=_CONFIG)
 
     def page(self, bucket: str, prefix: str, after: str) -> Page:
         """Read the page that follows the key `after` ("": the first); raise JobCannotRunError, AwsUnavailableError.

@@ -224,10 +224,10 @@ def test_every_call_is_answered_in_time_and_truly_whatever_becomes_of_opensearch
     worst = max(slowest, key=lambda name: slowest[name])
     torture.report(
         "faults",
-        round(slowest[worst], 1),
-        "s, slowest answer",
-        goal=f"value <= {BUDGET_SECONDS}",
+        answers.total(),
+        "calls answered",
+        goal=f"each within {BUDGET_SECONDS} s, truly or by 503",
         holds=slowest[worst] <= BUDGET_SECONDS,
-        note=f"where OpenSearch {worst}; {len(chosen)} faults, {answers.total():,} calls, "
+        note=f"{len(chosen)} faults; the slowest took {slowest[worst]:.1f} s, where OpenSearch {worst}; "
         f"{answers[UNAVAILABLE]:,} answers of 503, the others true, and so was what was found afterwards",
     )

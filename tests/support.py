@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ from botocore.model import ListShape, Shape, StructureShape
 
 from local.aws import client
 from local.stack import environment_of
+from local.template import ROOT
 from shared import opensearch, settings
 
 Result = TypeVar("Result")
@@ -127,6 +129,16 @@ def recorded(path: Path) -> Iterator[FunctionLog]:
         os.dup2(stdout, 1)
         os.close(stdout)
         os.close(log)
+
+
+def copy_tree(into: Path) -> None:
+    """Copy what local mode runs on, so that its source may be edited and its data is its own."""
+    for part in ("src", "local", "byob", "docs", "statemachine", "template.yaml", "pyproject.toml"):
+        source = ROOT / part
+        if source.is_dir():
+            shutil.copytree(source, into / part, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, into / part)
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -18,8 +17,7 @@ import pytest
 
 from local.hosts import EVERYWHERE, for_containers
 from local.stack import listen
-from local.template import ROOT
-from tests.support import ApiClient, eventually
+from tests.support import ApiClient, copy_tree, eventually
 
 Make = Callable[..., dict[str, Any]]
 
@@ -27,12 +25,7 @@ Make = Callable[..., dict[str, Any]]
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A copy of the tree, so that its source may be edited and its data is its own."""
-    for part in ("src", "local", "byob", "docs", "statemachine", "template.yaml", "pyproject.toml"):
-        source = ROOT / part
-        if source.is_dir():
-            shutil.copytree(source, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, tmp_path / part)
+    copy_tree(tmp_path)
     return tmp_path
 
 

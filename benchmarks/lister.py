@@ -1,25 +1,34 @@
 """An S3 that only lists, fast: ListObjectsV2 over keys in memory (S3 API). `python -m benchmarks.lister 200000` serves.
 
-It answers path-style requests for any bucket. A test may have it deny everything, or hold its pages back.
+It answers path-style requests for any bucket. A test may have it refuse a bucket, or hold its pages back.
 """
 
 import signal
 import sys
 import threading
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 from urllib.parse import parse_qs, quote, urlsplit
 
-_DENIED: Final = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+
+class Refusal(NamedTuple):
+    """What S3 answers about a bucket that it does not serve; HEAD has the status and the headers alone."""
+
+    status: int
+    error: str  # the elements of its Error
+    headers: Mapping[str, str]
+
+
+DENIED: Final = Refusal(403, "<Code>AccessDenied</Code><Message>Access Denied</Message>", {})
 
 
 class Lister:
     """Serves sorted keys of one byte each; `pages` counts the pages that were asked for."""
 
     def __init__(self, keys: Sequence[str]) -> None:
-        self.denies = False
+        self.refusals: dict[str, Refusal] = {}
         self.pages = 0
         self.lets_through = threading.Event()
         self.lets_through.set()
@@ -30,17 +39,27 @@ class Lister:
             protocol_version = "HTTP/1.1"
 
             def do_HEAD(self) -> None:
-                self._answer(200, b"")
+                refusal = self._refusal()
+                self._answer(refusal.status if refusal else 200, b"", refusal.headers if refusal else {})
 
             def do_GET(self) -> None:
-                if lister.denies:
-                    self._answer(403, _DENIED)
+                if refusal := self._refusal():
+                    self._answer(refusal.status, f"<Error>{refusal.error}</Error>".encode(), refusal.headers)
                     return
                 query = {name: values[-1] for name, values in parse_qs(urlsplit(self.path).query).items()}
-                self._answer(200, lister.page(query))
+                self._answer(200, lister.page(query), {})
 
-            def _answer(self, status: int, body: bytes) -> None:
+            def do_PUT(self) -> None:
+                self.rfile.read(int(self.headers["Content-Length"]))
+                self.do_GET()
+
+            def _refusal(self) -> Refusal | None:
+                return lister.refusals.get(urlsplit(self.path).path.split("/")[1])
+
+            def _answer(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
                 self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
                 self.send_header("Content-Type", "application/xml")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()

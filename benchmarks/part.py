@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from benchmarks.report import Result
+from local.aws import CREDENTIALS
 from local.stack import environment_of
 from local.template import ROOT
 
@@ -56,6 +57,7 @@ def in_process(name: str, opensearch_url: str, *, short: bool) -> list[Result]:
     environment = {
         **{key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"},
         **environment_of(opensearch_url, _NOWHERE),
+        **CREDENTIALS,
         "INDEX_PREFIX": f"bench-{name.replace('_', '-')}",
         "OPENSEARCH_TIMEOUT_SECONDS": "20",
         "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}",

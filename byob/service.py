@@ -4,6 +4,8 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -24,6 +26,17 @@ PAGE_SIZE = 100  # the most that the service gives at once
 
 # Private APIs also go by the names of a VPC endpoint: <api>-<vpce>.execute-api.… and ….vpce.amazonaws.com.
 EXECUTE_API_HOST = re.compile(r"(?:.+\.)?execute-api\.([a-z0-9-]+)\.(?:vpce\.)?amazonaws\.com(?:\.cn)?")
+
+# IAM user guide, "Elements of an AWS API request signature": requests have to arrive within 5 minutes of their date.
+LARGEST_SKEW_MINUTES = 5
+
+# What to do about a 403 to a signed request, by the type that API Gateway's answer has (template.yaml).
+ADVICE = {
+    "urn:byob:not-signed": "the request was signed, so the service has no such path: check the URL and its stage",
+    "urn:byob:access-denied": "ask for that right, name another profile (--profile, AWS_PROFILE), or check the URL",
+    "urn:byob:credentials-expired": "log in again, or name another profile (--profile, AWS_PROFILE)",
+    "urn:byob:invalid-signature": "check the secret key of your profile, and the region (--region, AWS_REGION)",
+}
 
 JOB_ID = re.compile(r"[0-9a-f]{32}")
 
@@ -265,6 +278,24 @@ def field_at(pointer: object) -> str:
     return str(pointer or "").removeprefix("#").removeprefix("/").replace("~1", "/").replace("~0", "~")
 
 
+def advice(response: requests.Response, kind: str) -> str:
+    """Say what to do about a 403; `kind` is the type of its problem document, "None" where it has none."""
+    if "Authorization" not in response.request.headers:
+        return "the service may want AWS credentials: try --sign, with --profile if you use one"
+    minutes = minutes_apart(response.headers.get("Date", ""))
+    if minutes >= LARGEST_SKEW_MINUTES:
+        return f"this machine's clock is {minutes} minutes off from the service's: set it"
+    return ADVICE.get(kind, "signed with your AWS credentials: check that they may call it, and the URL's stage")
+
+
+def minutes_apart(date: str) -> int:
+    """Tell how many minutes the clock here is from a header's date (RFC 9110), 0 where that cannot be read."""
+    try:
+        return int(abs(parsedate_to_datetime(date) - datetime.now(UTC)).total_seconds() // 60)
+    except (TypeError, ValueError):  # no date, or none that says its zone
+        return 0
+
+
 def refusal(response: requests.Response) -> Failure:
     """Word what the service (problem+json, RFC 9457) or API Gateway before it ({"message": …}) says."""
     try:
@@ -279,6 +310,8 @@ def refusal(response: requests.Response) -> Failure:
     )
 
     more = []
+    if problem.get("message") and str(problem["message"]) != sentence:
+        more.append(f"API Gateway says: {problem['message']}")
     for error in problem.get("errors") or []:
         if not isinstance(error, dict):
             continue
@@ -286,10 +319,8 @@ def refusal(response: requests.Response) -> Failure:
         more.append(f"{field}: {error.get('detail')}" if field else str(error.get("detail")))
     if response.is_redirect:
         more.append(f"the address has moved to {response.headers['Location']}: check --url or BYOB_URL")
-    if response.status_code == 403 and "Authorization" not in response.request.headers:
-        more.append("the service may want AWS credentials: try --sign, with --profile if you use one")
-    elif response.status_code == 403:
-        more.append("signed with your AWS credentials: check that they may call it, and the URL's stage")
+    if response.status_code == 403 and problem.get("type") != "urn:byob:filtered":
+        more.append(advice(response, str(problem.get("type"))))
     if "Retry-After" in response.headers:
         more.append(f"the service asks to try again in {response.headers['Retry-After']} s")
     request_id = problem.get("request_id") or response.headers.get("x-amzn-RequestId")

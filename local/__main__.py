@@ -1,4 +1,4 @@
-"""`python -m local run|demo|openapi|sam-check`: what the Makefile's targets start."""
+"""`python -m local run|demo|self-test|openapi|sam-check`: what the Makefile's targets start."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ from typing import Annotated, Final
 import requests
 import typer
 
-from local import openapi, sam, sam_check, samples, template
+from local import openapi, sam, sam_check, samples, self_test, template
 from local.aws import CREDENTIALS, client
 from local.demo import ResultsError, demonstrate
 from local.hosts import LOOPBACK, AddressError, for_containers
@@ -33,7 +33,7 @@ _PACE: Final = _SCHEDULE_SECONDS / 300
 
 _MENDABLE: Final = (
     *(PortInUseError, AddressError, NodeError, TimeoutError, CalledProcessError, ResultsError),
-    *(sam.NotBuiltError, sam_check.SamError),
+    *(sam.NotBuiltError, sam_check.SamError, self_test.SelfTestError),
 )
 
 cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -68,26 +68,19 @@ def run(
 @cli.command()
 def demo() -> None:
     """Register the sample bot on a stack of its own, run it over sample pictures, and stop everything."""
-    data = Path(tempfile.mkdtemp(prefix="byob-demo-"))
-    try:
-        with (
-            listen(0) as listener,
-            _registry(data) as opensearch_url,
-            stack(
-                opensearch_url,
-                listener,
-                workers=2,
-                extra={**_for_own_opensearch(), "INDEX_PREFIX": "byob-demo"},
-                moving_seconds=MOVING_SECONDS,
-                schedule_seconds=_SCHEDULE_SECONDS,
-                pace=_PACE,
-            ) as running,
-        ):
-            _wait_until_ready(running.url)
-            demonstrate(running.url, running.aws_url)
-    finally:
-        shutil.rmtree(data, ignore_errors=True)
+    with _passing("byob-demo") as running:
+        demonstrate(running.url, running.aws_url)
     print("\neverything that was started is stopped")
+
+
+@cli.command("self-test")
+def test_itself() -> None:
+    """Have a stack of its own test itself, as a deployed one does, and print the report; exit 1 where a step failed."""
+    with _passing("byob-self-test") as running:
+        samples.provide(client("s3", running.aws_url))
+        report = self_test.ask(client("lambda", running.aws_url), "SelfTest", samples.BUCKET)
+    if not self_test.show(report):
+        raise SystemExit(1)
 
 
 @cli.command("openapi")
@@ -101,6 +94,30 @@ def check_sam() -> None:
     """Compare the built functions' answers, in containers, with the handlers' here; exit 1 where they differ."""
     if not sam_check.check():
         raise SystemExit(1)
+
+
+@contextmanager
+def _passing(prefix: str) -> Iterator[Running]:
+    """Start a stack that leaves nothing, with indices of its own also in the user's OpenSearch."""
+    data = Path(tempfile.mkdtemp(prefix=f"{prefix}-"))
+    try:
+        with (
+            listen(0) as listener,
+            _registry(data) as opensearch_url,
+            stack(
+                opensearch_url,
+                listener,
+                workers=2,
+                extra={**_for_own_opensearch(), "INDEX_PREFIX": prefix},
+                moving_seconds=MOVING_SECONDS,
+                schedule_seconds=_SCHEDULE_SECONDS,
+                pace=_PACE,
+            ) as running,
+        ):
+            _wait_until_ready(running.url)
+            yield running
+    finally:
+        shutil.rmtree(data, ignore_errors=True)
 
 
 @contextmanager

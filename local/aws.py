@@ -4,11 +4,12 @@ import json
 import os
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from http import HTTPStatus
+from io import BytesIO
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import boto3
 from moto.iam.models import iam_backends
@@ -20,22 +21,24 @@ from werkzeug.wrappers import Request, Response
 from local import arns, template
 from local.batch import LocalBatch
 from local.hosts import LOOPBACK, reachable
+from local.identities import keys_of
 from local.runtime import LocalRuntime
 from local.sagemaker import MOVING_SECONDS, LocalSageMaker
 from local.stepfunctions import LocalStepFunctions
 from local.workers import Workers
 
 REGION: Final = arns.REGION
-#: Dummy keys, a session token included, as Lambda has them: signing has no second path.
+#: Dummy keys of whoever looks at the stack from outside, a session token included: signing has no second path.
 CREDENTIALS: Final = {
     "AWS_ACCESS_KEY_ID": "AKIDLOCALLOCALLOCAL0",
     "AWS_SECRET_ACCESS_KEY": "local-secret-key",
     "AWS_SESSION_TOKEN": "local-session-token",
 }
 
-ROLE_ARN: Final = arns.role("byob-endpoint")
-#: What executions run as; moto asks for one, nothing here looks at what it may do.
-_MACHINE_ROLE_ARN: Final = arns.role("byob-jobs")
+ROLE_ARN: Final = arns.role(arns.named("Foundation-EndpointRole"))
+#: What bots' containers run as, and executions: their logical ids in the template.
+JOB_ROLE: Final = "JobRole"
+_MACHINE_ROLE: Final = "JobStateMachineRole"
 
 # Lambda API, Invoke.
 _ROUTES: Final = Map([Rule("/2015-03-31/functions/<function>/invocations", endpoint="invoke", methods=["POST"])])
@@ -49,6 +52,9 @@ class EmulatedAws:
     that says which functions and state machines there are.
     """
 
+    #: Told of every request before it is answered: the emulator, WSGI's environment, the body if its length is known.
+    witness: "ClassVar[Callable[[EmulatedAws, Mapping[str, Any], bytes], None] | None]" = None
+
     def __init__(
         self,
         *,
@@ -61,9 +67,11 @@ class EmulatedAws:
         os.environ["MOTO_ALLOW_NONEXISTENT_REGION"] = "true"  # moto's own switch, read at each request
         self.sagemaker = LocalSageMaker(REGION, moving_seconds=moving_seconds)
         self._host = host
-        self._declared = declared
-        self.batch = LocalBatch(program=program)
-        self.stepfunctions = LocalStepFunctions(REGION, CREDENTIALS, self.batch, pace=pace)
+        self.declared = declared
+        self.batch = LocalBatch(
+            capacity=template.job_capacity(), time_limits=template.job_time_limits(), program=program
+        )
+        self.stepfunctions = LocalStepFunctions(REGION, keys_of(_MACHINE_ROLE), self.batch, pace=pace)
         self.runtime = LocalRuntime(self.sagemaker)
         self._workers: Workers | None = None
         self._moto = DomainDispatcherApplication(create_backend_app)
@@ -80,9 +88,11 @@ class EmulatedAws:
         self._workers = workers
         _make_role()
         region = {"AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
-        self.batch.environment = {**CREDENTIALS, **region, "AWS_ENDPOINT_URL": self.url}
-        for machine in template.state_machines(self._declared).values():
-            self.stepfunctions.create_state_machine(machine.id, machine.definition, _MACHINE_ROLE_ARN)
+        told = {**region, "AWS_EXECUTION_ENV": "AWS_ECS_EC2", "AWS_ENDPOINT_URL": self.url}
+        self.batch.environment = {**keys_of(JOB_ROLE), **told}
+        for machine in template.state_machines(self.declared).values():
+            role_arn = arns.role(arns.named(_MACHINE_ROLE))
+            self.stepfunctions.create_state_machine(machine.name, machine.definition, role_arn)
         self.sagemaker.start()
         self.batch.start()
         self.stepfunctions.start(self.url)
@@ -103,6 +113,11 @@ class EmulatedAws:
         self._server.server_close()
 
     def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if EmulatedAws.witness:
+            body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+            if "HTTP_TRANSFER_ENCODING" not in environ:
+                environ["wsgi.input"] = BytesIO(body)
+            EmulatedAws.witness(self, environ, body)
         if environ["PATH_INFO"].startswith("/2015-03-31/functions/"):
             return self._invoke(Request(environ))(environ, start_response)
         answer = self._answerer(environ["PATH_INFO"], environ.get("HTTP_X_AMZ_TARGET", ""))
@@ -128,7 +143,8 @@ class EmulatedAws:
             body = {"Type": "Service", "Message": "local mode is being stopped"}
             return _json(body, HTTPStatus.INTERNAL_SERVER_ERROR, {"x-amzn-ErrorType": "ServiceException"})
         _, arguments = _ROUTES.bind_to_environ(request.environ).match()
-        function = template.functions(self._declared).get(arguments["function"].rpartition(":")[2])
+        name = arguments["function"].removesuffix(":live").rpartition(":")[2]
+        function = template.functions(self.declared).get(name.removeprefix(arns.named("")))
         if function is None:
             body = {"Type": "User", "Message": f"Function not found: {arguments['function']}"}
             return _json(body, HTTPStatus.NOT_FOUND, {"x-amzn-ErrorType": "ResourceNotFoundException"})

@@ -1,8 +1,8 @@
 """AWS Batch on this machine: its API over HTTP, and its jobs as containers, a few at a time.
 
 moto's Batch wants Docker for each job, and IAM and EC2 set up before it; this one knows one queue, container jobs,
-attempts, retry rules, time limits, terminating and cancelling. What it does not know (arrays, dependencies, EKS,
-several nodes) it refuses by name.
+attempts, retry rules, time limits, terminating and cancelling, and that a job which no instance can hold blocks those
+behind it. What it does not know (arrays, dependencies, EKS, several nodes) it refuses by name.
 """
 
 import json
@@ -27,6 +27,7 @@ from moto.core.utils import get_service_model
 from werkzeug.wrappers import Request, Response
 
 from local import arns
+from local.batch_capacity import Capacity, cancelled, stuck, unsized
 from local.batch_retry import Outcome, is_tried_again, violations
 from local.containers import KIT_PROGRAM, Container, docker_has
 
@@ -74,6 +75,7 @@ class _Job:
     created_at: int = field(default_factory=_now)
     started_at: int | None = None
     stopped_at: int | None = None
+    stuck_since: float | None = None  # time.monotonic(), once it is at the head of the queue and fits nowhere
     is_cancelled: bool = False
     is_terminated: bool = False
     over: threading.Event = field(default_factory=threading.Event)
@@ -89,19 +91,24 @@ class LocalBatch:
 
     `environment` is what every container has besides its job's own: credentials, region, where AWS answers. `program`
     runs in place of every image; without it, an image that Docker has is run by Docker, any other by the kit's task.py.
-    A container that dies of SIGKILL counts as one whose host was taken away, as Spot does. `timeout_factor` shortens
-    the jobs' time limits, of which Batch takes none under a minute.
+    A container that dies of SIGKILL counts as one whose host was taken away, as Spot does. `capacity` is the compute
+    environment's; `time_limits` are the queue's JobStateTimeLimitActions: seconds after which a job that is stuck for a
+    reason is cancelled. `timeout_factor` shortens them and the jobs' own, of which Batch takes none under a minute.
     """
 
     def __init__(
         self,
         *,
+        capacity: Capacity,
+        time_limits: Mapping[str, int],
         environment: Mapping[str, str] | None = None,
         program: Sequence[str] | None = None,
         at_once: int = DEFAULT_AT_ONCE,
         stop_seconds: float = STOP_SECONDS,
         timeout_factor: float = 1.0,
     ) -> None:
+        self.capacity = capacity
+        self.time_limits = time_limits
         self.program = program
         self.stop_seconds = stop_seconds
         self.timeout_factor = timeout_factor
@@ -179,9 +186,23 @@ class LocalBatch:
             return _json({"message": str(refusal)}, HTTPStatus.BAD_REQUEST, headers)
         return _json(body, HTTPStatus.OK, {"x-amzn-RequestId": str(uuid4())})
 
+    def _describe_job_queues(self, given: dict[str, Any]) -> dict[str, Any]:
+        queue = {
+            "jobQueueName": arns.JOB_QUEUE,
+            "jobQueueArn": arns.JOB_QUEUE_ARN,
+            "state": "ENABLED",
+            "status": "VALID",
+            "statusReason": "JobQueue Healthy",
+            "priority": 1,
+            "computeEnvironmentOrder": [{"order": 1, "computeEnvironment": _COMPUTE_ENVIRONMENT}],
+        }
+        asked = given.get("jobQueues", [arns.JOB_QUEUE])
+        return {"jobQueues": [queue] if {arns.JOB_QUEUE, arns.JOB_QUEUE_ARN} & set(asked) else []}
+
     def _register_job_definition(self, given: dict[str, Any]) -> dict[str, Any]:
         if given["type"] != "container" or "containerProperties" not in given:
             raise _Refusal("local Batch knows job definitions of type container, with containerProperties, alone")
+        _refuse(unsized(given["containerProperties"]))
         _refuse(violations(given.get("retryStrategy", {})))
         _refuse(_timeout_violations(given.get("timeout", {})))
         name = given["jobDefinitionName"]
@@ -345,20 +366,41 @@ class LocalBatch:
     def _queue(self, job: _Job) -> None:
         job.status = "RUNNABLE"
         self._runnable.append(job)
-        self._changed.notify()
+        self._changed.notify_all()
 
     def _finish(self, job: _Job, status: str, reason: str) -> None:
         job.status, job.status_reason, job.stopped_at = status, reason, _now()
         job.over.set()
+        self._changed.notify_all()
+
+    def _next(self) -> _Job | None:
+        """Wait for a job that can be placed, in the order of the queue, and take it; None once all is stopped."""
+        while not self._stopped:
+            if not self._runnable:
+                self._changed.wait()
+                continue
+            head = self._runnable[0]
+            reason = self.capacity.refusal(head.container["resourceRequirements"])
+            if not reason:
+                return self._runnable.popleft()
+            now = time.monotonic()
+            head.stuck_since, head.status_reason = head.stuck_since or now, stuck(reason)
+            limit = self.time_limits.get(reason)
+            left = None if limit is None else head.stuck_since + limit * self.timeout_factor - now
+            if left is None or left > 0:
+                self._changed.wait(left)
+            else:
+                head.is_cancelled = True
+                self._runnable.remove(head)
+                self._finish(head, "FAILED", cancelled(reason))
+        return None
 
     def _host(self) -> None:
         while True:
             with self._changed:
-                while not self._runnable and not self._stopped:
-                    self._changed.wait()
-                if self._stopped:
+                job = self._next()
+                if job is None:
                     return
-                job = self._runnable.popleft()
                 job.status = "STARTING"
             try:
                 self._attempt(job)
@@ -521,6 +563,7 @@ def _json(body: Any, status: HTTPStatus, headers: Mapping[str, str]) -> Response
 
 
 _ANSWERS: Final[Mapping[str, Callable[[LocalBatch, dict[str, Any]], dict[str, Any]]]] = {
+    "DescribeJobQueues": LocalBatch._describe_job_queues,
     "RegisterJobDefinition": LocalBatch._register_job_definition,
     "DescribeJobDefinitions": LocalBatch._describe_job_definitions,
     "DeregisterJobDefinition": LocalBatch._deregister_job_definition,

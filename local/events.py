@@ -34,7 +34,10 @@ LIFE: Final = (
     "cancel_job",
     "delete_bot",
     "retry_job",
+    "manage_snapshots",
 )
+#: It calls the others, and so wants a second environment beside its own; what it answers differs from run to run.
+APART: Final = "self_test"
 #: Keeps the state machine from going through the job's states before these events do.
 ALONE: Final = {"AWS_ENDPOINT_URL_SFN": "http://127.0.0.1:9"}
 _BUCKETS: Final = {"media": ("2026/pictures/dune.png", "2026/pictures/fjord.jpg"), "tags": ()}

@@ -1,18 +1,20 @@
 """API Gateway: the routes of template.yaml, each request as a REST proxy event, and Swagger UI beside them.
 
-The event's form: Amazon API Gateway developer guide, "Input format of a Lambda function for proxy integration".
+The event's form: Amazon API Gateway developer guide, "Input format of a Lambda function for proxy integration". What it
+answers by itself is in template.yaml as well.
 """
 
 import asyncio
 import base64
-import json
+import re
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from datetime import UTC, datetime
+from http import HTTPStatus
 from importlib.resources import files
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 from urllib.parse import unquote
 
 from starlette.applications import Starlette
@@ -25,9 +27,20 @@ from local import template
 
 #: API Gateway gives up on an integration at 29 s ("Quotas for configuring and running a REST API").
 INTEGRATION_TIMEOUT_SECONDS: Final = 29
+#: "Quotas for configuring and running a REST API": payload size.
+MOST_BYTES: Final = 10 * 1024 * 1024
 _ACCOUNT: Final = "000000000000"
 _STAGE: Final = "local"
 _REQUEST_ID: Final = "x-amzn-RequestId"
+_VARIABLE: Final = re.compile(r"\$context\.([A-Za-z]+(?:\.[A-Za-z]+)*)")
+_EXTENDED_REQUEST_ID: Final = "x-amz-apigw-id"
+
+
+class RequestIds(NamedTuple):
+    """The id of a request that its caller may choose, and the one that nobody can."""
+
+    chosen: str
+    extended: str
 
 
 class Environments(Protocol):
@@ -37,32 +50,40 @@ class Environments(Protocol):
         """Run `module.name` on an event."""
 
 
-def app(environments: Environments, openapi: Mapping[str, Any]) -> Starlette:
-    """Make the ASGI application; whatever is no route of the template gets the gateway's own 404."""
+def app(
+    environments: Environments,
+    openapi: Mapping[str, Any],
+    functions: Callable[[], Mapping[str, template.Function]] = template.functions,
+) -> Starlette:
+    """Make the ASGI application; whatever is no route of `functions` gets an answer of the gateway's own."""
 
     async def integrated(
-        request: Request, request_id: str, route: template.Route, parameters: dict[str, str]
+        request: Request, ids: RequestIds, route: template.Route, parameters: dict[str, str]
     ) -> Response:
-        event = proxy_event(request, await request.body(), route, parameters, request_id)
-        function = template.functions()[route.function]
+        body = await request.body()
+        if len(body) > MOST_BYTES:
+            return _own("REQUEST_TOO_LARGE", ids)
+        event = proxy_event(request, body, route, parameters, ids)
+        function = functions()[route.function]
         loop = asyncio.get_running_loop()
         # submit looks at the source files and may start processes: not on the event loop.
         future = await loop.run_in_executor(None, environments.submit, function.handler, event)
         try:
-            result = await asyncio.wait_for(asyncio.wrap_future(future), INTEGRATION_TIMEOUT_SECONDS)
+            return _response(await asyncio.wait_for(asyncio.wrap_future(future), INTEGRATION_TIMEOUT_SECONDS))
         except TimeoutError:
-            return JSONResponse({"message": "Endpoint request timed out"}, 504)
+            return _own("INTEGRATION_TIMEOUT", ids)
         except Exception as error:  # noqa: BLE001 - a function that fails is API Gateway's 502, whatever the reason
             print(f"{function.id} failed: {error!r}", flush=True)
-            return JSONResponse({"message": "Internal server error"}, 502)
-        return _response(result)
+            # Lambda developer guide, "Handling Lambda errors with an API Gateway API".
+            return _own("DEFAULT_5XX", ids, HTTPStatus.BAD_GATEWAY)
 
     async def answer(request: Request) -> Response:
-        found = match(request.method, raw_path(request))
+        found = match(request.method, raw_path(request), functions())
         # "$context.requestId": the caller's own id where they send one.
-        request_id = request.headers.get(_REQUEST_ID) or str(uuid.uuid4())
-        answered = await integrated(request, request_id, *found) if found else _not_found(request_id)
-        answered.headers[_REQUEST_ID] = request_id
+        ids = RequestIds(request.headers.get(_REQUEST_ID) or str(uuid.uuid4()), uuid.uuid4().hex[:16])
+        answered = await integrated(request, ids, *found) if found else _own("MISSING_AUTHENTICATION_TOKEN", ids)
+        answered.headers[_REQUEST_ID] = ids.chosen
+        answered.headers[_EXTENDED_REQUEST_ID] = ids.extended
         return answered
 
     async def document(_: Request) -> Response:
@@ -82,10 +103,12 @@ def app(environments: Environments, openapi: Mapping[str, Any]) -> Starlette:
     )
 
 
-def match(method: str, path: str) -> tuple[template.Route, dict[str, str]] | None:
+def match(
+    method: str, path: str, functions: Mapping[str, template.Function]
+) -> tuple[template.Route, dict[str, str]] | None:
     """Find the route of a raw (still percent-encoded) path, and its decoded path parameters."""
     segments = path.removeprefix("/").removesuffix("/").split("/")
-    routes = [route for function in template.functions().values() for route in function.routes]
+    routes = [route for function in functions.values() for route in function.routes]
     for route in sorted(routes, key=lambda route: route.method == "ANY"):
         parameters = _parameters(route.path.strip("/").split("/"), segments)
         if parameters is not None and route.method in (method, "ANY"):
@@ -114,7 +137,7 @@ def raw_path(request: Request) -> str:
 
 
 def proxy_event(
-    request: Request, body: bytes, route: template.Route, parameters: dict[str, str], request_id: str
+    request: Request, body: bytes, route: template.Route, parameters: dict[str, str], ids: RequestIds
 ) -> dict[str, Any]:
     """Make the event that API Gateway hands to a function (Lambda proxy integration, REST API)."""
     headers: dict[str, list[str]] = {}
@@ -143,7 +166,7 @@ def proxy_event(
             "accountId": _ACCOUNT,
             "apiId": _STAGE,
             "domainName": request.headers.get("host", ""),
-            "extendedRequestId": uuid.uuid4().hex[:16],
+            "extendedRequestId": ids.extended,
             "httpMethod": request.method,
             "identity": {
                 "sourceIp": request.client.host if request.client else "",
@@ -152,7 +175,7 @@ def proxy_event(
             },
             "path": path,  # behind a stage it carries the stage's name; here there is none
             "protocol": "HTTP/1.1",
-            "requestId": request_id,
+            "requestId": ids.chosen,
             "requestTime": datetime.fromtimestamp(now, UTC).strftime("%d/%b/%Y:%H:%M:%S +0000"),
             "requestTimeEpoch": int(now * 1000),
             "resourceId": route.function.lower(),
@@ -183,15 +206,14 @@ def _response(result: Mapping[str, Any]) -> Response:
     return Response(body, result["statusCode"], result.get("headers") or {})
 
 
-def _not_found(request_id: str) -> Response:
-    problem = {
-        "type": "urn:byob:not-found",
-        "title": "Not Found",
-        "status": 404,
-        "detail": "this API has no such path",
-        "request_id": request_id,
-    }
-    return Response(json.dumps(problem), 404, media_type="application/problem+json")
+def _own(kind: str, ids: RequestIds, status: int | None = None) -> Response:
+    """Answer as the template has API Gateway answer by itself; `status` for a type that has several."""
+    declared = template.gateway_responses()[kind]
+    variables = {"requestId": ids.chosen, "extendedRequestId": ids.extended, "error.responseType": kind}
+    body = _VARIABLE.sub(lambda found: variables[found[1]], declared.body)
+    status = declared.status or status
+    assert status, f"{kind} has several statuses"
+    return Response(body, status, dict(declared.headers))
 
 
 _SWAGGER_UI: Final = """<!doctype html>

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-_PREFIX: Final = "AKIDLOCAL"
+_PREFIX: Final = "AKIDOF"
 
 
 def keys_of(role: str) -> dict[str, str]:

@@ -127,6 +127,12 @@ _NEXT: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
     "JobPage": ("id", "/jobs/0/job_id", ("get_job",)),
 }
 _MINIMA: Final = {"bot_vcpu": MIN_VCPUS, "bot_mem": MIN_MEMORY_MIB}
+#: What API Gateway answers before a call reaches its function, or in place of it.
+_OF_THE_GATEWAY: Final = {
+    "403": "The request is not signed with AWS credentials, they may not make it, or there is no such path.",
+    "429": "More requests came than the API answers at a time.",
+    "504": "The request took longer than the service may; it may have been carried out.",
+}
 _PRECONDITIONS: Final = {
     "GET": ["If-None-Match"],
     "PUT": ["If-Match", "If-None-Match"],
@@ -228,9 +234,10 @@ def _responses(promised: Operation, route: template.Route) -> dict[str, Any]:
     errors: list[type[ByobError]] = [*promised.raises, BadRequestError, RegistryUnavailableError]
     if promised.body:
         errors.append(BodyTooLargeError)
-    for error in errors:
-        responses[str(error.status)] = {
-            "description": (error.__doc__ or "").partition("\n")[0],
+    refusals = {str(error.status): (error.__doc__ or "").partition("\n")[0] for error in errors}
+    for code, description in {**refusals, **_OF_THE_GATEWAY}.items():
+        responses[code] = {
+            "description": description,
             "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
     return dict(sorted(responses.items()))
@@ -303,6 +310,7 @@ def _schemas() -> dict[str, Any]:
                     "detail": _TEXT,
                     "request_id": _TEXT,
                     "errors": {"type": "array", "items": _object({"pointer": _TEXT, "detail": _TEXT})},
+                    "message": {"type": "string", "description": "API Gateway's own words, where it refused the call."},
                 }
             ),
             "required": ["type", "title", "status", "detail", "request_id"],

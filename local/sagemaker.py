@@ -176,6 +176,13 @@ class LocalSageMaker(SageMakerModelBackend):
             self._moves.pop(found.endpoint_name, None)
             self._enter(found, _State(status, reason))
 
+    def tags_of(self, arn: str) -> dict[str, str]:
+        """Give the tags of an endpoint, a config or a model; none of what is not there."""
+        try:
+            return {tag["Key"]: tag["Value"] for tag in self._get_resource_from_arn(arn).tags or []}
+        except ValidationError:
+            return {}
+
     def is_in_service(self, endpoint: str) -> bool:
         """Tell whether an endpoint answers its callers, which it goes on to do while it is updated."""
         with self._changed:

@@ -15,6 +15,7 @@ import yaml
 from local import template
 from local.aws import CREDENTIALS
 from local.hosts import moved
+from local.identities import keys_of
 
 BUILD: Final = template.ROOT / ".aws-sam" / "build"
 _METHODS: Final = ("GET", "PUT", "POST", "PATCH", "DELETE", "HEAD", "OPTIONS")
@@ -31,15 +32,13 @@ def write_template(path: Path, environment: Mapping[str, str], address: str) -> 
     """Write the template for a stack whose functions have `environment` and whose servers containers see at `address`.
 
     A function gets what the template names for it, and what Lambda itself sets, so that a variable that the template
-    forgets is missing here as well. Keys other than the dummy ones are left out: `sam local` passes the caller's own.
-    Raises NotBuiltError.
+    forgets is missing here as well. Its keys are its role's; where `environment` has others, `sam local` passes the
+    caller's own. Raises NotBuiltError.
     """
     if not (BUILD / "template.yaml").exists():
         raise NotBuiltError
     document = yaml.safe_load((BUILD / "template.yaml").read_text())
-    local = {
-        name: moved(value, address) for name, value in environment.items() if value == CREDENTIALS.get(name, value)
-    }
+    local = {name: moved(value, address) for name, value in environment.items() if name not in CREDENTIALS}
     functions = template.functions(BUILD / "template.yaml")
     taken = {(route.path, route.method) for function in functions.values() for route in function.routes}
     for id, function in functions.items():
@@ -48,6 +47,7 @@ def write_template(path: Path, environment: Mapping[str, str], address: str) -> 
         properties["Events"] = _without_any(properties.get("Events", {}), taken)
         variables = properties.setdefault("Environment", {}).setdefault("Variables", {})
         variables |= {name: value for name, value in local.items() if _is_given(name, function)}
+        variables |= {name: value for name, value in keys_of(function.role).items() if name not in environment}
     document["Parameters"]["Architecture"]["Default"] = _architecture()
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump(document, sort_keys=False))

@@ -1,6 +1,7 @@
 """The stack: every part of local mode, started in order, told of one another by environment variables alone."""
 
 import asyncio
+import concurrent.futures
 import errno
 import functools
 import json
@@ -14,16 +15,27 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import uvicorn
+from starlette.applications import Starlette
 
 from local import arns, gateway, template
-from local.aws import CREDENTIALS, REGION, ROLE_ARN, EmulatedAws
+from local.aws import JOB_ROLE, REGION, ROLE_ARN, EmulatedAws
+from local.batch_capacity import LARGEST_INSTANCE
 from local.hosts import LOOPBACK, AddressError, reachable
+from local.opensearch import SNAPSHOT_REPOSITORY
 from local.sagemaker import LocalSageMaker
 from local.workers import Workers
 
 DEFAULT_WORKERS: Final = 4
 #: Added to the functions' environment: they write to stdout what they write to their log in Lambda.
 LOGGING: Final = {"POWERTOOLS_LOG_LEVEL": "INFO", "POWERTOOLS_METRICS_DISABLED": "false"}
+_SILENT: Final = {"POWERTOOLS_METRICS_DISABLED": "true"}
+#: CloudFormation's word that the stack is there (AWS CloudFormation user guide, "Managing events with EventBridge").
+_CREATED: Final = {
+    "id": "stack-created",
+    "detail-type": "CloudFormation Stack Status Change",
+    "source": "aws.cloudformation",
+    "detail": {"stack-id": arns.STACK_ID, "status-details": {"status": "CREATE_COMPLETE"}},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,65 +101,79 @@ def stack(
     """
     host, port = listener.getsockname()
     aws = EmulatedAws(host=host, moving_seconds=moving_seconds, program=program, pace=pace)
-    environment = {**environment_of(opensearch_url, aws.url), **(extra or {})}
-    pool = Workers(environment, workers, timeout_seconds=timeout_seconds)
+    environment = environment_of(opensearch_url, aws.url)
+    pool = Workers(environment, workers, extra={**_SILENT, **(extra or {})}, timeout_seconds=timeout_seconds)
     document = json.loads((template.ROOT / "docs" / "openapi.json").read_text())
-    config = uvicorn.Config(gateway.app(pool, document), log_level="warning", lifespan="off")
-    server = _Server(config)
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])), name="gateway", daemon=True)
     over = threading.Event()
     schedule = threading.Thread(target=_schedule, args=(pool, schedule_seconds, over), name="schedule", daemon=True)
     if events:
         aws.sagemaker.on_change = aws.stepfunctions.on_change = functools.partial(_publish, pool)
     try:
         aws.start(pool)
-        pool.warm_up([function.handler for function in template.functions().values()])
-        thread.start()
-        schedule.start()
-        yield Running(f"http://{reachable(host)}:{port}", aws.url, aws.sagemaker, aws, environment)
+        _run(pool, _CREATED, _listeners(_CREATED), wait=True)
+        with served(gateway.app(pool, document), listener):
+            schedule.start()
+            try:
+                given = {**environment, **(extra or {})}
+                yield Running(f"http://{reachable(host)}:{port}", aws.url, aws.sagemaker, aws, given)
+            finally:
+                over.set()
+                schedule.join()
     finally:
-        over.set()
-        if schedule.is_alive():
-            schedule.join()
-        server.should_exit = True
-        if thread.is_alive():
-            thread.join()
         listener.close()
         aws.quieten()  # first: an event or a task that comes later would start the pool anew
         pool.stop()
         aws.stop()
 
 
+@contextmanager
+def served(application: Starlette, listener: socket.socket) -> Iterator[None]:
+    """Serve an application on `listener` in a thread of its own; close it at the end."""
+    server = _Server(uvicorn.Config(application, log_level="warning", lifespan="off"))
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])), name="gateway", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
+
+
 def environment_of(opensearch_url: str, aws_url: str) -> dict[str, str]:
-    """Give the functions' environment: what the template sets, with local values, and what Lambda itself sets."""
+    """Give what functions are given: what the template sets, with local values, and what Lambda itself sets for all."""
+    mapped = [name for name in template.functions()["MapRoles"].environment if name.startswith("ROLES_THAT_")]
     return {
         "OPENSEARCH_URL": opensearch_url,
         "OPENSEARCH_TIMEOUT_SECONDS": "5",
         "INDEX_PREFIX": "byob",
-        "PROVISION_FUNCTION": "ProvisionEndpoint",
+        "PROVISION_FUNCTION": arns.alias(arns.named("ProvisionEndpoint")),
+        "FUNCTIONS": ",".join(f"{id}={arns.alias(arns.named(id))}" for id in template.functions()),
+        "CONFIGURATION_VERSION": "local",
         "SAGEMAKER_ROLE_ARN": ROLE_ARN,
         "OWNER_TAG": "byob",
-        "STATE_MACHINE_ARN": arns.state_machine(next(iter(template.state_machines()), "Job")),
+        "JOB_DEFINITION_PREFIX": template.variable("PrepareSlices", "JOB_DEFINITION_PREFIX"),
+        "BOT_MAX_VCPUS": str(LARGEST_INSTANCE.vcpus),
+        "BOT_MAX_MEMORY_MIB": str(LARGEST_INSTANCE.memory_mib),
+        "JOB_MAX_VCPUS": "256",
+        "STATE_MACHINE_ARN": arns.state_machine(arns.named("JobStateMachine")),
         "JOB_QUEUE_ARN": arns.JOB_QUEUE_ARN,
-        "JOB_ROLE_ARN": arns.role("byob-bot"),
-        "JOB_EXECUTION_ROLE_ARN": arns.role("byob-bot-execution"),
+        "JOB_ROLE_ARN": arns.role(arns.named(JOB_ROLE)),
+        "JOB_EXECUTION_ROLE_ARN": arns.role(arns.named("JobExecutionRole")),
         "JOB_LOG_GROUP": arns.JOB_LOG_GROUP,
         "ENDPOINT_WAIT_SECONDS": "7200",
+        "SNAPSHOT_REPOSITORY": SNAPSHOT_REPOSITORY,
         "ALLOWED_IMAGE_REGISTRIES": "*",
         "ALLOWED_INSTANCE_TYPES": "*",
-        "ROLES_THAT_MONITOR": "arn:aws:iam::123456789012:role/byob-health",
-        "ROLES_THAT_READ": "arn:aws:iam::123456789012:role/byob-get-bot",
-        "ROLES_THAT_WRITE": "arn:aws:iam::123456789012:role/byob-create-bot",
-        "ROLES_THAT_RUN_BOTS": "arn:aws:iam::123456789012:role/byob-job",
+        **{name: template.variable("MapRoles", name) for name in mapped},
         "POWERTOOLS_SERVICE_NAME": "byob",
         "POWERTOOLS_METRICS_NAMESPACE": "BringYourOwnBot",
         "POWERTOOLS_LOG_LEVEL": "WARNING",
-        "POWERTOOLS_METRICS_DISABLED": "true",
+        **_SILENT,
         "PYDANTIC_DISABLE_PLUGINS": "true",
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
         "AWS_ENDPOINT_URL": aws_url,
-        **CREDENTIALS,
     }
 
 
@@ -159,13 +185,22 @@ def _schedule(pool: Workers, seconds: float | None, over: threading.Event) -> No
 
 def _publish(pool: Workers, event: Mapping[str, Any]) -> None:
     """Hand an event to every function that has a rule for it."""
-    _run(pool, event, [function for function in template.functions().values() if function.listens_to(event)])
+    _run(pool, event, _listeners(event))
 
 
-def _run(pool: Workers, event: Mapping[str, Any], functions: Sequence[template.Function]) -> None:
-    """Run functions on an event, without waiting for them."""
-    for function in functions:
-        pool.submit(function.handler, event).add_done_callback(functools.partial(_report, function.id))
+def _listeners(event: Mapping[str, Any]) -> list[template.Function]:
+    return [function for function in template.functions().values() if function.listens_to(event)]
+
+
+def _run(
+    pool: Workers, event: Mapping[str, Any], functions: Sequence[template.Function], *, wait: bool = False
+) -> None:
+    """Run functions on an event; what fails is said, and nothing else waits for it unless `wait`."""
+    begun = [pool.submit(function.handler, event) for function in functions]
+    for function, future in zip(functions, begun, strict=True):
+        future.add_done_callback(functools.partial(_report, function.id))
+    if wait:
+        concurrent.futures.wait(begun)
 
 
 def _report(function: str, done: "Future[Any]") -> None:

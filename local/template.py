@@ -1,15 +1,13 @@
 """What template.yaml says of the functions, their routes and rules, and of the state machines."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
-from local import arns
+from local import cloudformation
+from local.batch_capacity import Capacity
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 TEMPLATE: Final = ROOT / "template.yaml"
@@ -26,10 +24,11 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """One Lambda function: its logical id, `module.name` of its handler, and the environment it is given."""
+    """One Lambda function: its logical id, `module.name` of its handler, its role, and the environment it is given."""
 
     id: str
     handler: str
+    role: str  # the logical id
     timeout_seconds: int
     environment: frozenset[str]
     routes: Sequence[Route]
@@ -43,74 +42,103 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class StateMachine:
-    """One state machine: its logical id, and its definition with everything put in that it is to be given."""
+    """One state machine: its logical id and name, and its definition with everything put in that it is to be given."""
 
     id: str
+    name: str
     definition: str
 
 
-class _Loader(yaml.SafeLoader):
-    """Reads short forms as the long ones: `!Ref X` as `{"Ref": "X"}`, `!Sub X` as `{"Fn::Sub": "X"}`."""
+@dataclass(frozen=True, slots=True)
+class GatewayResponse:
+    """What API Gateway answers by itself for one of its types; `status` is None where it has several."""
+
+    status: int | None
+    headers: Mapping[str, str]
+    body: str  # with variables in it, such as $context.extendedRequestId
 
 
-def _long_form(loader: _Loader, suffix: str, node: yaml.Node) -> Any:
-    value: Any
-    if isinstance(node, yaml.MappingNode):
-        value = loader.construct_mapping(node, deep=True)
-    elif isinstance(node, yaml.SequenceNode):
-        value = loader.construct_sequence(node, deep=True)
-    else:
-        assert isinstance(node, yaml.ScalarNode)
-        value = loader.construct_scalar(node)
-    if suffix == "GetAtt" and isinstance(value, str):
-        value = value.split(".", 1)
-    return {suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}": value}
-
-
-_Loader.add_multi_constructor("!", _long_form)
+def document(path: Path | None = None) -> dict[str, Any]:
+    """Read a whole template (None: the product's), intrinsic functions in their long form."""
+    return cloudformation.read(path or TEMPLATE)
 
 
 @cache
-def document(path: Path | None = None) -> dict[str, Any]:
-    """Read a whole template (None: the product's), intrinsic functions in their long form."""
-    read: dict[str, Any] = yaml.load((path or TEMPLATE).read_text(), _Loader)  # noqa: S506 - a SafeLoader
-    return read
+def stack(path: Path | None = None) -> cloudformation.Stack:
+    """Give the stack that a template (None: the product's) makes with its parameters at their defaults."""
+    return cloudformation.Stack(path or TEMPLATE)
 
 
 @cache
 def functions(path: Path | None = None) -> dict[str, Function]:
     """Read the functions of a template (None: the product's) by their logical id."""
-    read = document(path)
-    defaults = read["Globals"]["Function"]
+    made = stack(path)
+    defaults = made.document["Globals"]["Function"]
     return {
-        id: _function(id, defaults, resource["Properties"], read)
-        for id, resource in read["Resources"].items()
-        if resource["Type"] == "AWS::Serverless::Function"
+        id: _function(id, defaults, properties, made) for id, properties in made.resources("AWS::Serverless::Function")
     }
 
 
 @cache
-def timeouts() -> dict[str, int]:
-    """Give the seconds that each function of the product's template has, by `module.name` of its handler."""
-    return {function.handler: function.timeout_seconds for function in functions().values()}
+def handlers() -> dict[str, Function]:
+    """Read the functions of the product's template by `module.name` of their handlers."""
+    return {function.handler: function for function in functions().values()}
+
+
+def variable(id: str, name: str) -> str:
+    """Give the local value of a variable that the product's template sets for a function alone."""
+    return str(stack().resolve(document()["Resources"][id]["Properties"]["Environment"]["Variables"][name]))
+
+
+@cache
+def role_arns() -> dict[str, str]:
+    """Give the ARNs of all roles that the product's template makes, nested ones too, by their logical ids."""
+    return {
+        id: each.resolve({"Fn::GetAtt": [id, "Arn"]})
+        for each in stack().every()
+        for id, _ in each.resources("AWS::IAM::Role")
+    }
 
 
 @cache
 def state_machines(path: Path | None = None) -> dict[str, StateMachine]:
     """Read the state machines by their logical id; raise LookupError for a substitution that has no local value."""
-    read = document(path)
+    made = stack(path)
     machines = {}
-    for id, resource in read["Resources"].items():
-        if resource["Type"] == "AWS::Serverless::StateMachine":
-            properties = resource["Properties"]
-            definition = ((path or TEMPLATE).parent / properties["DefinitionUri"]).read_text()
-            for name, value in properties.get("DefinitionSubstitutions", {}).items():
-                definition = definition.replace(f"${{{name}}}", str(_local(value, read)))
-            machines[id] = StateMachine(id, definition)
+    for id, properties in made.resources("AWS::Serverless::StateMachine"):
+        definition = ((path or TEMPLATE).parent / properties["DefinitionUri"]).read_text()
+        for name, value in properties.get("DefinitionSubstitutions", {}).items():
+            definition = definition.replace(f"${{{name}}}", str(made.resolve(value)))
+        machines[id] = StateMachine(id, made.resolve({"Fn::GetAtt": [id, "Name"]}), definition)
     return machines
 
 
-def _function(id: str, defaults: dict[str, Any], properties: dict[str, Any], document: Mapping[str, Any]) -> Function:
+@cache
+def gateway_responses() -> dict[str, GatewayResponse]:
+    """Read what the API of the product's template answers by itself, by API Gateway's name for the type."""
+    declared = document()["Resources"]["Api"]["Properties"]["GatewayResponses"]
+    return {
+        kind: GatewayResponse(
+            int(response["StatusCode"]) if "StatusCode" in response else None,
+            {name: value.strip("'") for name, value in response["ResponseParameters"]["Headers"].items()},
+            response["ResponseTemplates"]["application/json"],
+        )
+        for kind, response in declared.items()
+    }
+
+
+def job_capacity() -> Capacity:
+    """Give what the compute environment of the product's template holds with default parameters."""
+    return Capacity(max_vcpus=document()["Parameters"]["JobMaxVcpus"]["Default"])
+
+
+def job_time_limits() -> dict[str, int]:
+    """Give after how many seconds the product's job queue cancels a job that is stuck, by the reason that Batch has."""
+    queue = document()["Resources"]["JobQueue"]["Properties"]
+    return {action["Reason"]: action["MaxTimeSeconds"] for action in queue.get("JobStateTimeLimitActions", [])}
+
+
+def _function(id: str, defaults: dict[str, Any], properties: dict[str, Any], made: cloudformation.Stack) -> Function:
     declared = list(properties.get("Events", {}).values())
     events = [event["Properties"] for event in declared if event["Type"] == "Api"]
     variables = [level.get("Environment", {}).get("Variables", {}) for level in (defaults, properties)]
@@ -118,59 +146,20 @@ def _function(id: str, defaults: dict[str, Any], properties: dict[str, Any], doc
     return Function(
         id=id,
         handler=properties["Handler"],
+        role=_role(id, properties.get("Role")),
         timeout_seconds=properties.get("Timeout", defaults["Timeout"]),
         environment=frozenset().union(*variables),
         routes=[Route(event["Method"].upper(), event["Path"], id) for event in events],
         triggers=frozenset(event["Type"] for event in declared) - {"Api"},
-        patterns=[_local(rule, document) for rule in rules],
+        patterns=[made.resolve(rule) for rule in rules],
     )
 
 
-def _local(value: Any, document: Mapping[str, Any]) -> Any:
-    """Put local values in place of what a template refers to: functions, roles, state machines, the job queue."""
-    if isinstance(value, list):
-        return [_local(part, document) for part in value]
+def _role(id: str, value: Any) -> str:
     match value:
-        case {"Ref": str(name)}:
-            return _referred(name, document)
-        case {"Fn::GetAtt": [id, attribute]}:
-            return _referred(f"{id}.{attribute}", document)
-        case {"Fn::Sub": str(text)}:
-            return re.sub(r"\$\{([^}]+)\}", lambda found: str(_referred(found[1], document)), text)
-        case Mapping():
-            return {name: _local(part, document) for name, part in value.items()}
-    return value
-
-
-def _referred(name: str, document: Mapping[str, Any]) -> Any:
-    pseudo = {
-        "Region": arns.REGION,
-        "AccountId": arns.ACCOUNT,
-        "Partition": "aws",
-        "StackName": "byob",
-        "StackId": "byob",
-    }
-    if name.startswith("AWS::"):
-        return pseudo[name.removeprefix("AWS::")]
-    if "Default" in document.get("Parameters", {}).get(name, {}):
-        return document["Parameters"][name]["Default"]
-    id, _, attribute = name.partition(".")
-    kind = document["Resources"].get(id, {}).get("Type", "nothing")
-    known = {
-        ("AWS::Serverless::Function", "Arn"): arns.function(id),
-        ("AWS::Serverless::Function", ""): id,
-        ("AWS::Serverless::Function", "Alias"): arns.function(id),
-        ("AWS::Serverless::StateMachine", "Arn"): arns.state_machine(id),
-        ("AWS::Serverless::StateMachine", ""): arns.state_machine(id),
-        ("AWS::Serverless::StateMachine", "Name"): id,
-        ("AWS::IAM::Role", "Arn"): arns.role(id),
-        ("AWS::Batch::JobQueue", "JobQueueArn"): arns.JOB_QUEUE_ARN,
-        ("AWS::Batch::JobQueue", ""): arns.JOB_QUEUE_ARN,
-        ("AWS::Logs::LogGroup", ""): arns.JOB_LOG_GROUP,
-    }
-    if (kind, attribute) not in known:
-        raise LookupError(f"local mode has no value for {name} ({kind}); local/template.py lists those that it has")
-    return known[kind, attribute]
+        case {"Fn::GetAtt": [str(role), "Arn"]}:
+            return role
+    return f"{id}Role"  # one that lies in another stack
 
 
 def _matches(pattern: Mapping[str, Any], event: Mapping[str, Any]) -> bool:

@@ -56,8 +56,8 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         content = b"" if answer.document is None else json.dumps(answer.document).encode()
-        self.send_response(answer.status)
-        for name, value in answer.headers.items():
+        self.send_response_only(answer.status)
+        for name, value in {"Date": self.date_time_string(), **answer.headers}.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()

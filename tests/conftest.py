@@ -11,8 +11,11 @@ from botocore.credentials import Credentials
 from local.aws import CREDENTIALS, REGION
 from local.opensearch import DEFAULT_CACHE, OpenSearchNode
 from local.stack import Running, listen, stack
-from tests.proxies import FaultProxy, SigningProxy
-from tests.support import ApiClient
+from local.template import role_arns
+from tests.proxies import TESTER, FaultProxy, SigningProxy
+from tests.support import ApiClient, map_roles
+
+pytest_plugins = ["tests.rights.plugin"]
 
 _numbers = itertools.count(1)
 
@@ -22,7 +25,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 @pytest.fixture(scope="session")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSearchNode]:
-    with OpenSearchNode(tmp_path_factory.mktemp("opensearch"), DEFAULT_CACHE) as node:
+    """A node that decides as the domain does: its master is the role of MapRoles, besides what tests do themselves.
+
+    Who asks it without any signature may look behind everything; who signs, only past `signed_opensearch`.
+    """
+    masters = (role_arns()["MapRolesRole"], TESTER)
+    with OpenSearchNode(tmp_path_factory.mktemp("opensearch"), DEFAULT_CACHE, masters=masters) as node:
         yield node
 
 
@@ -30,8 +38,9 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSearchNode]:
 def signed_opensearch(
     node: OpenSearchNode, record_testsuite_property: Callable[[str, object], None]
 ) -> Iterator[SigningProxy]:
-    """The node behind a check of every request's signature by botocore's signer, session token included."""
+    """The node behind a check of every request's signature by botocore's signer, and with the roles mapped."""
     with SigningProxy(node.url, Credentials(*CREDENTIALS.values()), REGION) as proxy:
+        map_roles(proxy.url, "byob")
         yield proxy
         record_testsuite_property("signed_requests_accepted", proxy.accepted)  # for --junitxml
         record_testsuite_property("signed_requests_refused", len(proxy.refused))

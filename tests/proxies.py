@@ -1,6 +1,7 @@
 """HTTP/1.1 proxies that tests put between the handlers and an OpenSearch node, both on 127.0.0.1.
 
-`SigningProxy` lets rightly signed requests through, as OpenSearch Service does; `FaultProxy` fails as told.
+`SigningProxy` lets rightly signed requests through, as OpenSearch Service does, and tells a node with the security
+plugin which role has signed; `FaultProxy` fails as told.
 Each is a context manager: it listens on entering, and ends its threads and closes its sockets on leaving.
 """
 
@@ -17,16 +18,22 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPException, HTTPResponse
-from typing import BinaryIO, Literal, Self
+from typing import BinaryIO, ClassVar, Literal, Self
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from botocore.auth import SIGV4_TIMESTAMP, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from local.identities import keys_of, role_of
+from local.opensearch import security
+from local.template import role_arns
+
+#: The backend role of those who sign with keys that are no role's of the template: what tests do themselves.
+TESTER = "tester"
 _HOST = "127.0.0.1"
 _LINE_SIZE_BYTES = 65_536
 _NODE_CONNECT_SECONDS = 5
@@ -68,6 +75,13 @@ class Request:
         if len(body) < size_bytes:
             return None
         return cls(method, target, headers, body, b"".join(lines) + b"\r\n")
+
+    def with_headers(self, headers: Mapping[str, str]) -> "Request":
+        """Put headers in place of what the client says under the same names."""
+        first, *lines = self.head.removesuffix(b"\r\n\r\n").split(b"\r\n")
+        kept = [line for line in lines if line.partition(b":")[0].strip().lower().decode("latin-1") not in headers]
+        added = [f"{name}: {value}".encode("latin-1") for name, value in headers.items()]
+        return replace(self, head=b"\r\n".join([first, *kept, *added]) + b"\r\n\r\n")
 
     def header(self, name: str) -> str | None:
         """Look up a header by its name in lower case; one sent several times is joined by commas."""
@@ -284,19 +298,33 @@ class _RefusedError(Exception):
 
 
 class SigningProxy(_Proxy):
-    """Forwards what is signed with `credentials` for `region` and `service`, and answers 403 to all else.
+    """Forwards what is rightly signed for `region` and `service`, and answers 403 to all else.
 
+    A request is checked with the keys of the role of the template whose access key id it carries, and forwarded as that
+    role's, which `backend_role` gives; one signed with `credentials` is forwarded as the TESTER's.
     `accepted` counts the requests let through, `refused` holds the reason of each that was not; of the last `log_size`
     that were accepted, `log` tells what they were.
     """
 
+    #: Told of every request that is let through.
+    witness: ClassVar[Callable[[Request], None] | None] = None
+
     def __init__(
-        self, upstream_url: str, credentials: Credentials, region: str, service: str = "es", *, log_size: int = 10_000
+        self,
+        upstream_url: str,
+        credentials: Credentials,
+        region: str,
+        service: str = "es",
+        *,
+        log_size: int = 10_000,
+        backend_role: Callable[[str], str] = lambda role: role_arns()[role],
     ) -> None:
         super().__init__(upstream_url)
+        self._backend_role = backend_role
         self._log_size = log_size
         self._credentials = credentials
-        self._signer = SigV4Auth(credentials, service, region)
+        self._region = region
+        self._service = service
         self.reset()
 
     def reset(self) -> None:
@@ -324,7 +352,7 @@ class SigningProxy(_Proxy):
 
     def _handle(self, connection: Connection, request: Request) -> bool:
         try:
-            self._verify(request)
+            backend_role = self._verify(request)
         except _RefusedError as error:
             with self._lock:
                 self.refused.append(str(error))
@@ -333,12 +361,18 @@ class SigningProxy(_Proxy):
         with self._lock:
             self.accepted += 1
             self._log.append(request)
-        return _forward(connection, request)
+        if SigningProxy.witness:
+            SigningProxy.witness(request)
+        return _forward(connection, request.with_headers(security.headers_for(backend_role)))
 
-    def _verify(self, request: Request) -> None:
+    def _verify(self, request: Request) -> str:
+        """Give the backend role of who has signed."""
         authorization = _AUTHORIZATION.fullmatch(request.header("authorization") or "")
         if not authorization:
             raise _RefusedError("Missing Authentication Token")
+        role = role_of(authorization["credential"].partition("/")[0])
+        credentials = Credentials(*keys_of(role).values()) if role else self._credentials
+        signer = SigV4Auth(credentials, self._service, self._region)
         timestamp = request.header("x-amz-date") or ""
         try:
             signed_at = datetime.strptime(timestamp, SIGV4_TIMESTAMP).replace(tzinfo=UTC)
@@ -346,24 +380,25 @@ class SigningProxy(_Proxy):
             raise _RefusedError("X-Amz-Date is missing or no date") from error
         if abs(datetime.now(UTC) - signed_at) > _MAX_CLOCK_SKEW:
             raise _RefusedError(f"Signature expired: {timestamp} is more than {_MAX_CLOCK_SKEW} from now")
-        if request.header("x-amz-security-token") != self._credentials.token:
+        if request.header("x-amz-security-token") != credentials.token:
             raise _RefusedError("The security token included in the request is invalid")
         if request.header("x-amz-content-sha256") not in (None, hashlib.sha256(request.body).hexdigest()):
             raise _RefusedError("X-Amz-Content-SHA256 is not the hash of the body")
 
         signed_headers = authorization["signed_headers"].split(";")
-        required = {"host", "x-amz-date"} | ({"x-amz-security-token"} if self._credentials.token else set())
+        required = {"host", "x-amz-date"} | ({"x-amz-security-token"} if credentials.token else set())
         if unsigned := required.difference(signed_headers):
             raise _RefusedError(f"Headers must be signed: {', '.join(sorted(unsigned))}")
         if unsent := set(signed_headers).difference(name for name, _ in request.headers):
             raise _RefusedError(f"Headers are signed but not sent: {', '.join(sorted(unsent))}")
 
         rebuilt = _rebuilt(request, signed_headers, timestamp)
-        if authorization["credential"] != self._signer.scope(rebuilt):
-            raise _RefusedError(f"Credential should be scoped to {self._signer.scope(rebuilt)}")
-        to_sign = self._signer.string_to_sign(rebuilt, self._signer.canonical_request(rebuilt))
-        if not hmac.compare_digest(authorization["signature"], self._signer.signature(to_sign, rebuilt)):
+        if authorization["credential"] != signer.scope(rebuilt):
+            raise _RefusedError(f"Credential should be scoped to {signer.scope(rebuilt)}")
+        to_sign = signer.string_to_sign(rebuilt, signer.canonical_request(rebuilt))
+        if not hmac.compare_digest(authorization["signature"], signer.signature(to_sign, rebuilt)):
             raise _RefusedError("The request signature we calculated does not match the one you provided")
+        return self._backend_role(role) if role else TESTER
 
 
 class FaultProxy(_Proxy):

@@ -19,14 +19,14 @@ from local.template import ROOT
 SOURCE: Final = ROOT / "src"
 
 #: The IAM action where it is not named like the API's operation (service authorization reference).
-_ACTIONS: Final = {
+ACTIONS: Final = {
     "lambda:Invoke": "lambda:InvokeFunction",
     "s3:HeadBucket": "s3:ListBucket",
     "s3:HeadObject": "s3:GetObject",
     "s3:ListObjectsV2": "s3:ListBucket",
 }
 #: What an operation needs beside its own action: for the tags and the role that it is called with.
-_IMPLIED: Final = {
+IMPLIED: Final = {
     "batch:RegisterJobDefinition": {"iam:PassRole"},
     "sagemaker:CreateModel": {"sagemaker:AddTags", "iam:PassRole"},
     "sagemaker:CreateEndpointConfig": {"sagemaker:AddTags"},
@@ -45,6 +45,11 @@ OPENSEARCH_CALLS: Final = {
     "indices.put_alias": "Put",
     "indices.put_mapping": "Put",
     "indices.refresh": "Post",
+    "indices.get_alias": "Get",
+    "indices.recovery": "Get",
+    "indices.update_aliases": "Post",
+    "snapshot.get": "Get",
+    "snapshot.restore": "Post",
     "info": "Get",
     "transport.perform_request PUT": "Put",
 }
@@ -82,8 +87,8 @@ def reached_by(handler: str) -> Reached:
             seen.add(name)
             todo.extend(code.callees(name))
     calls = {call for name in seen for call in code.aws_calls(name)}
-    actions = {_ACTIONS.get(call, call) for call in calls}
-    implied = {extra for call in calls for extra in _IMPLIED.get(call, ())}
+    actions = {ACTIONS.get(call, call) for call in calls}
+    implied = {extra for call in calls for extra in IMPLIED.get(call, ())}
     verbs = {f"es:ESHttp{verb}" for name in seen for verb in code.opensearch_verbs(name)}
     return Reached(
         actions=frozenset(actions | implied | verbs),

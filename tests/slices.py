@@ -20,11 +20,14 @@ from opensearchpy.helpers import bulk, scan
 from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
-from local.aws import CREDENTIALS, REGION
+from local.aws import CREDENTIALS, JOB_ROLE, REGION
+from local.identities import keys_of
 from local.template import ROOT
 
 BOT: Final = ROOT / "byob" / "bot_docker"
-INDEX: Final = "kit-items"
+#: Of the indices of the platform whose jobs' role these workers have.
+PREFIX: Final = "kit"
+INDEX: Final = f"{PREFIX}-items"
 BUCKET: Final = "media"
 RESULTS: Final = "results"
 _KEYWORD: Final = {"type": "keyword"}
@@ -134,7 +137,7 @@ class Job:
             "es_index": INDEX,
             "batch_id": "1",
             "job_id": self.id,
-            **CREDENTIALS,
+            **keys_of(JOB_ROLE),
             "AWS_ENDPOINT_URL": aws_url,
             "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": endpoints.url,
             "PATH": os.environ["PATH"],

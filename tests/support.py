@@ -17,9 +17,12 @@ from urllib.parse import urlsplit
 import pytest
 from botocore.model import ListShape, Shape, StructureShape
 
+from local import events, template
 from local.aws import client
+from local.identities import keys_of
 from local.stack import environment_of
 from local.template import ROOT
+from local.workers import Workers
 from shared import opensearch, settings
 
 Result = TypeVar("Result")
@@ -141,10 +144,24 @@ def copy_tree(into: Path) -> None:
             shutil.copy(source, into / part)
 
 
+def map_roles(opensearch_url: str, prefix: str) -> Any:
+    """Have the real MapRoles, as its own role, map the roles for the indices of a prefix; give what it answers."""
+    own = {"INDEX_PREFIX": prefix, "POWERTOOLS_METRICS_DISABLED": "true"}
+    environments = Workers(environment_of(opensearch_url, ""), 1, extra=own)
+    try:
+        return environments.submit("handlers.map_roles.handler", events.sample("map_roles")).result()
+    finally:
+        environments.stop()
+
+
 @contextmanager
-def in_this_process(opensearch_url: str, prefix: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Have the product's code use a registry from this process, instead of from a function's environment."""
-    for name, value in {**environment_of(opensearch_url, ""), "INDEX_PREFIX": prefix}.items():
+def in_this_process(
+    opensearch_url: str, prefix: str, monkeypatch: pytest.MonkeyPatch, *, function: str, aws_url: str = ""
+) -> Iterator[None]:
+    """Have the product's code use a registry from this process as a function with its role's keys would."""
+    map_roles(opensearch_url, prefix)
+    keys = keys_of(template.functions()[function].role)
+    for name, value in {**environment_of(opensearch_url, aws_url), **keys, "INDEX_PREFIX": prefix}.items():
         monkeypatch.setenv(name, value)
     forget_settings()
     opensearch.client.cache_clear()

@@ -48,7 +48,7 @@ def silent() -> Iterator[socket.socket]:
 @pytest.fixture
 def index(fault_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
     fault_proxy.forward()
-    with in_this_process(fault_proxy.url, "deadline", monkeypatch):
+    with in_this_process(fault_proxy.url, "deadline", monkeypatch, function="CreateBot"):
         yield Index("things", {"name": {"type": "keyword"}})
     fault_proxy.forward()
 

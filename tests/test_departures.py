@@ -6,15 +6,14 @@ from typing import Any
 
 import pytest
 
-from local.opensearch import OpenSearchNode
-from local.stack import environment_of
-from shared import opensearch, settings
 from shared.bots.registry import BotRegistry, StoredBot
 from shared.bots.remove import finish_departures, remove
 from shared.endpoints.record import EndpointRecord, Observed, Status, Wanted
 from shared.endpoints.records import EndpointRecords
 from shared.errors import PreconditionFailedError, TriggerError
 from shared.preconditions import Preconditions
+from tests.proxies import SigningProxy
+from tests.support import in_this_process
 
 Make = Callable[..., dict[str, Any]]
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
@@ -26,15 +25,11 @@ class NoTrigger:
 
 
 @pytest.fixture
-def doors(node: OpenSearchNode, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[BotRegistry, EndpointRecords]]:
-    for name, value in {**environment_of(node.url, ""), "INDEX_PREFIX": "departures"}.items():
-        monkeypatch.setenv(name, value)
-    settings.opensearch.cache_clear()
-    opensearch.client.cache_clear()
-    yield BotRegistry(), EndpointRecords()
-    opensearch.client().close()
-    settings.opensearch.cache_clear()
-    opensearch.client.cache_clear()
+def doors(
+    signed_opensearch: SigningProxy, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[BotRegistry, EndpointRecords]]:
+    with in_this_process(signed_opensearch.url, "departures", monkeypatch, function="DeleteBot"):
+        yield BotRegistry(), EndpointRecords()
 
 
 @pytest.fixture

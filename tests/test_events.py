@@ -25,7 +25,7 @@ def test_every_function_has_one_event_and_every_event_a_function() -> None:
 
     assert {path.stem for path in events.FOLDER.iterdir()} == handlers
     assert {path.stem for path in (template.ROOT / "src" / "handlers").glob("[!_]*.py")} == handlers
-    assert sorted(events.LIFE) == sorted(handlers)
+    assert sorted([*events.LIFE, events.APART]) == sorted(handlers)
 
 
 def test_the_events_are_a_bots_life(running: Running) -> None:
@@ -42,7 +42,8 @@ def test_the_events_are_a_bots_life(running: Running) -> None:
     answers = {name: invoke(name) for name in events.LIFE}
     bodies = {name: json.loads(answer["body"]) for name, answer in answers.items() if answer.get("body")}
 
-    assert answers["map_roles"] == {"mapped": []}  # the node has no fine-grained access control
+    roles = ("monitor", "read", "write", "run_bots", "operate")
+    assert answers["map_roles"] == {"mapped": [f"events_{role}" for role in roles]}
     assert answers["health"]["statusCode"] == 200
     created = answers["create_bot"]
     assert (created["statusCode"], created["headers"]["Location"]) == (201, "/v1/bots/foo_bot")
@@ -74,4 +75,5 @@ def test_the_events_are_a_bots_life(running: Running) -> None:
     assert answers["cancel_job"]["statusCode"] == 409  # it is finished
     assert answers["delete_bot"]["statusCode"] == 204
     assert answers["retry_job"]["statusCode"] == 409  # its bot is gone
+    assert answers["manage_snapshots"]["repository"] == "cs-automated-enc"
     assert invoke("get_bot")["statusCode"] == 404

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from local.opensearch import OpenSearchNode
 from shared.opensearch import Index, VersionConflictError
+from tests.proxies import SigningProxy
 from tests.simulation import SimulatedIndex
 from tests.support import in_this_process
 
@@ -23,8 +23,8 @@ RESTLESS = {
 
 
 @pytest.fixture
-def real(node: OpenSearchNode, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
-    with in_this_process(node.url, "contract", monkeypatch):
+def real(signed_opensearch: SigningProxy, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
+    with in_this_process(signed_opensearch.url, "contract", monkeypatch, function="ReconcileEndpoints"):
         yield Index("things", {"settled": {"type": "boolean"}, "observed_at": {"type": "date"}}, refresh=True)
 
 

@@ -8,9 +8,7 @@ from typing import Any
 import pytest
 
 from local.aws import make_bucket
-from local.opensearch import OpenSearchNode
-from local.stack import environment_of
-from shared import clock, opensearch, settings
+from shared import clock, opensearch
 from shared.errors import JobCannotRunError, JobStoppedError
 from shared.jobs.item import ItemStatus
 from shared.jobs.items import Items
@@ -19,7 +17,8 @@ from shared.jobs.objects import Objects
 from shared.jobs.query import FileQuery
 from shared.jobs.record import Job
 from shared.jobs.registry import JobRegistry
-from tests.support import ApiClient
+from tests.proxies import SigningProxy
+from tests.support import ApiClient, in_this_process
 
 PICTURES = [f"pictures/{number:03}.{'png' if number % 4 else 'JPG'}" for number in range(23)]
 OTHERS = ["pictures/", "pictures/notes.txt", "pictures/old.png/", "picturesque.png", "thumbnails/000.png"]
@@ -78,15 +77,10 @@ def s3(api: ApiClient) -> Any:
 
 
 @pytest.fixture
-def doors(node: OpenSearchNode, api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[Doors]:
-    for name, value in {**environment_of(node.url, api.aws_url), "INDEX_PREFIX": "planned"}.items():
-        monkeypatch.setenv(name, value)
-    settings.opensearch.cache_clear()
-    opensearch.client.cache_clear()
-    yield Doors()
-    opensearch.client().close()
-    settings.opensearch.cache_clear()
-    opensearch.client.cache_clear()
+def doors(signed_opensearch: SigningProxy, api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[Doors]:
+    url = signed_opensearch.url
+    with in_this_process(url, "planned", monkeypatch, function="ListFiles", aws_url=api.aws_url):
+        yield Doors()
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Prints template.yaml as CloudFormation gets it, in JSON: `.tools/sam/bin/python tools/transform.py REGION`.
 
-What SAM makes of a template depends on the region: partitions differ.
+`NAME=VALUE` may follow for each parameter. What SAM makes of a template depends on the region, for partitions differ,
+and on the parameters: some of their values, or else their defaults, are put into the text.
 """
 
 import json
@@ -19,8 +20,8 @@ class _NoManagedPolicies:
         return {}
 
 
-def main(region: str) -> None:
-    """Transform for a region and print the result."""
+def main(region: str, *parameters: str) -> None:
+    """Transform for a region, with parameters as NAME=VALUE, and print the result."""
     os.environ["AWS_DEFAULT_REGION"] = region
     template = yaml_parse((Path(__file__).resolve().parent.parent / "template.yaml").read_text())
     # As `sam package` leaves it.
@@ -28,8 +29,9 @@ def main(region: str) -> None:
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::StateMachine":
             resource["Properties"]["DefinitionUri"] = "s3://bucket/key"
-    json.dump(transform(template, {}, _NoManagedPolicies()), sys.stdout)
+    values = dict(each.split("=", 1) for each in parameters)
+    json.dump(transform(template, values, _NoManagedPolicies()), sys.stdout)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -21,6 +21,7 @@ from benchmarks.report import Result
 from benchmarks.serving import serving
 from benchmarks.shipped import PEER, FirstEvents, shipped
 from benchmarks.timing import Timed
+from local.aws import CREDENTIALS
 from local.opensearch import DEFAULT_CACHE, OpenSearchNode
 from local.stack import environment_of
 from local.template import ROOT
@@ -41,7 +42,8 @@ def measure(run: Run) -> Iterable[Result]:
     """Measure all three and their reference in turns; tell on stderr what each loads."""
     ships = shipped(build=not run.short)
     with serving("benchmarks.aws") as aws_url, _node_in_memory() as opensearch_url:
-        environment = environment_of(opensearch_url, aws_url) | {"INDEX_PREFIX": os.environ["INDEX_PREFIX"]}
+        environment = environment_of(opensearch_url, aws_url) | CREDENTIALS
+        environment["INDEX_PREFIX"] = os.environ["INDEX_PREFIX"]
         _warm_up(environment, 20 if run.short else _WARM_UP)
         # Registrations go into indices of their own: the reads find one bot, as the first caller does.
         apart = environment | {"INDEX_PREFIX": f"{environment['INDEX_PREFIX']}-new"}

@@ -12,6 +12,7 @@ from benchmarks.part import Run
 from benchmarks.report import Result, at_most
 from benchmarks.serving import serving
 from benchmarks.shipped import shipped
+from local.aws import CREDENTIALS
 from local.stack import environment_of
 from local.template import ROOT, document, functions
 from tools.package import MAX_UNPACKED_BYTES, size_bytes
@@ -45,7 +46,7 @@ def measure(run: Run) -> Iterable[Result]:
     keys = 2_000 if run.short else 20_000
     with serving("benchmarks.aws") as aws_url, serving("benchmarks.lister", str(keys)) as s3_url:
         here = {"INDEX_PREFIX": os.environ["INDEX_PREFIX"], "AWS_ENDPOINT_URL_S3": s3_url}
-        environment = environment_of(run.opensearch_url, aws_url) | here
+        environment = environment_of(run.opensearch_url, aws_url) | CREDENTIALS | here
         events = _events(environment)
         for name, kind in _KINDS.items():
             seen = ships.answer(f"handlers.{kind.handler}.handler", [events[kind.handler]], environment)

@@ -1,24 +1,27 @@
 import java.io.IOException;
 import java.io.PrintStream;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import org.opensearch.common.settings.Settings;
 import org.opensearch.http.HttpServerTransport;
 import org.opensearch.node.InternalSettingsPreparer;
 import org.opensearch.node.Node;
+import org.opensearch.plugins.Plugin;
 import org.opensearch.transport.Netty4Plugin;
 
 /**
- * One OpenSearch node for this machine alone: {@code LocalNode DATA_FOLDER HTTP_PORT HTTP_HOST}.
+ * One OpenSearch node for this machine alone: {@code LocalNode DATA_FOLDER HTTP_PORT HTTP_HOST [PLUGIN]}.
+ *
+ * <p>PLUGIN is the class of one more plugin; its settings are in {@code DATA_FOLDER/config/opensearch.yml}.
  *
  * <p>It prints {@code listening PORT} once it answers, and lives for as long as its standard input stays open:
  * the kernel closes that pipe when the parent dies, however it dies. The log goes to standard error.
  */
 final class LocalNode extends Node {
-    private LocalNode(Settings settings) {
-        // The public constructors know no plugins; this one takes the HTTP transport as a class from the classpath.
-        super(InternalSettingsPreparer.prepareEnvironment(settings, Map.of(), null, () -> "local"),
-            List.of(Netty4Plugin.class), false);
+    private LocalNode(Settings settings, List<Class<? extends Plugin>> plugins) {
+        // The public constructors know no plugins; this one takes them as classes from the classpath.
+        super(InternalSettingsPreparer.prepareEnvironment(settings, Map.of(), null, () -> "local"), plugins, false);
     }
 
     public static void main(String[] arguments) {
@@ -28,6 +31,10 @@ final class LocalNode extends Node {
         // From the first moment, so that a parent which dies during the start leaves nothing behind either.
         new Thread(LocalNode::exitWhenInputEnds, "parent").start();
         try {
+            List<Class<? extends Plugin>> plugins = new ArrayList<>(List.of(Netty4Plugin.class));
+            if (arguments.length > 3) {
+                plugins.add(Class.forName(arguments[3]).asSubclass(Plugin.class));
+            }
             LocalNode node = new LocalNode(Settings.builder()
                 .put("path.home", arguments[0])
                 .put("http.port", arguments[1])
@@ -35,10 +42,9 @@ final class LocalNode extends Node {
                 .put("transport.port", 0)
                 .put("network.host", "127.0.0.1")
                 .put("discovery.type", "single-node")
-                .put("http.type", "netty4")
-                .put("transport.type", "netty4")
+                .put("path.repo", arguments[0] + "/snapshots")
                 .put("cluster.routing.allocation.disk.threshold_enabled", false)
-                .build());
+                .build(), plugins);
             Runtime.getRuntime().addShutdownHook(new Thread(node::closeQuietly, "close"));
             node.start();
             HttpServerTransport http = node.injector().getInstance(HttpServerTransport.class);

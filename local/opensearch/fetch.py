@@ -47,18 +47,24 @@ def fetch(jars: Sequence[Jar], folder: Path) -> None:
     shutil.rmtree(incoming, ignore_errors=True)
 
 
-def resolve(endpoints: Sequence[str], repository: Path) -> list[Jar]:
-    """Resolve each endpoint (coordinates joined by +) with all that it needs into `repository`; give every jar."""
+def resolve(endpoints: Sequence[str], plugin: str, repository: Path) -> list[Jar]:
+    """Resolve each endpoint (coordinates joined by +) with all that it needs into `repository`; give every jar.
+
+    The `plugin` is its zip alone.
+    """
     # One platform for everybody: else a Maven profile could make the record depend on who writes it.
     platform = ProfileConstraints(os_name="Linux", os_family="unix", os_arch="amd64")
     context = MavenContext(PythonResolver(platform), repo_cache=repository, timeout=REQUEST_TIMEOUT_SECONDS)
-    jars = set()
+
+    def jar(file: Path) -> Jar:
+        return Jar(PurePosixPath(file.relative_to(repository)), sha256_of(file))
+
+    jars = {jar(context.create_dependency(plugin).artifact.resolve())}
     for endpoint in endpoints:
         wanted = [context.create_dependency(replace(c, scope="compile")) for c in Endpoint.parse(endpoint).coordinates]
         inputs, transitive = context.resolver.resolve(wanted)
         for dependency in [*inputs, *(found for found in transitive if found.scope in ("compile", "runtime"))]:
-            file = dependency.artifact.resolve()
-            jars.add(Jar(PurePosixPath(file.relative_to(repository)), sha256_of(file)))
+            jars.add(jar(dependency.artifact.resolve()))
     return sorted(jars, key=lambda jar: jar.path)
 
 

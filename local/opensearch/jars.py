@@ -1,4 +1,4 @@
-"""Which jars a node is made of: each by its path in a Maven repository, with the hash that it must have."""
+"""Which files a node is made of: each by its path in a Maven repository, with the hash that it must have."""
 
 import hashlib
 from dataclasses import dataclass
@@ -11,7 +11,10 @@ RECORD: Final = Path(__file__).with_name("jars.sha256")
 
 @dataclass(frozen=True, slots=True)
 class Jar:
-    """One jar: `path` as in org/opensearch/opensearch/2.19.3/opensearch-2.19.3.jar, `sha256` in hexadecimal."""
+    """One jar: `path` as in org/opensearch/opensearch/2.19.3/opensearch-2.19.3.jar, `sha256` in hexadecimal.
+
+    A plugin comes as a zip of jars, which only a node that has it needs.
+    """
 
     path: PurePosixPath
     sha256: str
@@ -22,10 +25,15 @@ class Jar:
         return self.path.name
 
     @property
+    def is_plugin(self) -> bool:
+        """Whether it is the zip of a plugin."""
+        return self.path.suffix == ".zip"
+
+    @property
     def coordinate(self) -> str:
-        """The Maven coordinate, group:artifact:version."""
+        """The Maven coordinate, group:artifact:version, in jgo's form with the packaging where it is no jar."""
         *group, artifact, version, _ = self.path.parts
-        return f"{'.'.join(group)}:{artifact}:{version}"
+        return f"{'.'.join(group)}:{artifact}:{version}" + "::zip" * self.is_plugin
 
 
 def recorded() -> tuple[Jar, ...]:

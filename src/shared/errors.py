@@ -19,9 +19,11 @@ ByobError
 ├── AwsUnavailableError        503  S3, Step Functions or Batch is away or throttles; the request may be sent again
 ├── JobCannotRunError          becomes the reason of a job that FAILED, never an HTTP answer
 ├── JobStoppedError            ends an execution whose job is cancelled or has gone on, never an HTTP answer
+├── OperatorError              what an operator asks for cannot be done, never an HTTP answer
 ├── SageMakerError             kept in the endpoint's record, never an HTTP answer
 │   └── ConfigNotVisibleError  SageMaker does not see yet what it made a moment ago
 ├── TriggerError               kept in the endpoint's record, never an HTTP answer
+├── StepFailedError            stands in the self-test's report, never an HTTP answer
 └── SettingsError              a deployment mistake: the caller sees a fixed 500
 """
 
@@ -272,6 +274,10 @@ class JobStoppedError(ByobError):
         super().__init__(f"job {id} is not in this run any more")
 
 
+class OperatorError(ByobError):
+    """Raised when what an operator asks for cannot be done; the sentence says why, and what can."""
+
+
 class SageMakerError(ByobError):
     """Raised when SageMaker refuses or cannot be reached; `code` is its own error code."""
 
@@ -286,6 +292,14 @@ class ConfigNotVisibleError(SageMakerError):
 
 class TriggerError(ByobError):
     """Raised when the provisioning function could not be invoked."""
+
+
+class StepFailedError(ByobError):
+    """Raised in a step of the self-test where what was called fails, or answers otherwise than it should."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class SettingsError(ByobError):

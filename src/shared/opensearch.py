@@ -28,10 +28,12 @@ from opensearchpy.helpers import streaming_bulk
 from requests_aws4auth import AWS4Auth
 
 from shared import metrics, settings
-from shared.errors import ByobError, RegistryUnavailableError
+from shared.errors import ByobError, OperatorError, RegistryUnavailableError
 
 # The type of an error in OpenSearch's answers, such as version_conflict_engine_exception.
 _TYPE: Final = re.compile(r"[a-z_]{1,100}")
+# A repository lies in S3, and has hundreds of snapshots.
+_SNAPSHOT_SECONDS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,9 +270,9 @@ def client() -> OpenSearch:
     )
 
 
-def reachable() -> None:
-    """Raise RegistryUnavailableError unless OpenSearch answers and takes our signature."""
-    _answer(lambda: client().info())
+def version() -> str:
+    """Tell OpenSearch's version; raise RegistryUnavailableError unless it answers and takes our signature."""
+    return str(_answer(lambda: client().info())["version"]["number"])
 
 
 def put(path: str, body: Mapping[str, Any]) -> bool:
@@ -286,6 +288,78 @@ def put(path: str, body: Mapping[str, Any]) -> bool:
         return True
 
     return bool(_answer(send))
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A snapshot of the domain; it can be relied on where `state` is SUCCESS."""
+
+    name: str
+    state: str
+    indices: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class HeldIndex:
+    """An index as it is now: the aliases that lead to it, and how much of it is there (0 to 100)."""
+
+    name: str
+    aliases: Sequence[str]
+    percent: float
+
+
+def snapshots(repository: str, name: str = "_all") -> list[Snapshot]:
+    """List all snapshots, or give the one of that name; raise OperatorError where it or the repository is not there."""
+    options = {"verbose": "false", "request_timeout": _SNAPSHOT_SECONDS}
+    try:
+        found = _answer(lambda: client().snapshot.get(repository=repository, snapshot=name, params=dict(options)))
+    except NotFoundError as error:
+        raise OperatorError(f"the repository {repository} or its snapshot {name} is not there") from error
+    return [Snapshot(each["snapshot"], each["state"], each["indices"]) for each in found["snapshots"]]
+
+
+def begin_restore(repository: str, snapshot: str, indices: Sequence[str], *, rename: tuple[str, str]) -> None:
+    """Have indices restored under other names, without their aliases; `rename` is a pattern and what takes its place.
+
+    OpenSearch goes on by itself; `held_indices` tells how far it is.
+    """
+    body = {
+        "indices": ",".join(indices),
+        "include_global_state": False,
+        "include_aliases": False,
+        "rename_pattern": rename[0],
+        "rename_replacement": rename[1],
+    }
+    params = {"request_timeout": _SNAPSHOT_SECONDS}
+    _answer(lambda: client().snapshot.restore(repository=repository, snapshot=snapshot, body=body, params=params))
+
+
+def held_indices(pattern: str) -> list[HeldIndex]:
+    """List the indices whose names match a pattern."""
+    aliases = _answer(lambda: client().indices.get_alias(index=pattern))
+    recoveries = _answer(lambda: client().indices.recovery(index=pattern))
+    return [
+        HeldIndex(name, sorted(found["aliases"]), _percent(recoveries.get(name, {}).get("shards", [])))
+        for name, found in sorted(aliases.items())
+    ]
+
+
+def _percent(shards: Sequence[Mapping[str, Any]]) -> float:
+    """Give how much of an index's least primary shard is there; of one that nobody holds nothing is told."""
+    primaries = [shard for shard in shards if shard["primary"]]
+    done = (100.0 if each["stage"] == "DONE" else _number(each["index"]["size"]["percent"]) for each in primaries)
+    return min(done, default=0.0)
+
+
+def _number(percent: str) -> float:
+    # What is not DONE has something left to do, whatever its files say.
+    return min(float(percent.rstrip("%")), 99.9)
+
+
+def move_aliases(moves: Sequence[tuple[Literal["add", "remove"], str, str]]) -> None:
+    """Add aliases to indices, and remove them, all at once or not at all: (what, index, alias)."""
+    actions = [{what: {"index": index, "alias": alias}} for what, index, alias in moves]
+    _answer(lambda: client().indices.update_aliases(body={"actions": actions}))
 
 
 class _AnswerLostError(RegistryUnavailableError):

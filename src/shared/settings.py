@@ -27,13 +27,20 @@ class EndpointSettings(NamedTuple):
 
 
 class BatchSettings(NamedTuple):
-    """What a slice of a job needs to run as a Batch job; `stack` begins the names of our job definitions."""
+    """What a slice of a job needs to run as a Batch job; the names of our job definitions begin with the prefix."""
 
     queue_arn: str
     job_role_arn: str
     execution_role_arn: str
     log_group: str
-    stack: str
+    definition_prefix: str
+
+
+class BotCapacity(NamedTuple):
+    """The largest container that a bot may have: what the compute environment can hold."""
+
+    vcpus: int
+    memory_mib: int
 
 
 class RoleMappingSettings(NamedTuple):
@@ -44,6 +51,7 @@ class RoleMappingSettings(NamedTuple):
     read: tuple[str, ...]
     write: tuple[str, ...]
     run_bots: tuple[str, ...]
+    operate: tuple[str, ...]
 
 
 class MetricsSettings(NamedTuple):
@@ -104,6 +112,18 @@ def provision_function() -> str:
 
 
 @cache
+def functions() -> dict[str, str]:
+    """Give names or ARNs of functions by their logical ids, as the self-test calls them; raise SettingsError."""
+    return dict(pair.partition("=")[::2] for pair in _required("FUNCTIONS")[0].split(","))
+
+
+@cache
+def configuration_version() -> str:
+    """Give the number of the parameters' last change, "" where nothing counts them."""
+    return os.environ.get("CONFIGURATION_VERSION", "")
+
+
+@cache
 def state_machine() -> str:
     """Give the ARN of the jobs' state machine; raise SettingsError without it."""
     return _required("STATE_MACHINE_ARN")[0]
@@ -118,8 +138,15 @@ def job_queue() -> str:
 @cache
 def batch() -> BatchSettings:
     """Raise SettingsError with every missing name."""
-    names = ("JOB_QUEUE_ARN", "JOB_ROLE_ARN", "JOB_EXECUTION_ROLE_ARN", "JOB_LOG_GROUP", "OWNER_TAG")
+    names = ("JOB_QUEUE_ARN", "JOB_ROLE_ARN", "JOB_EXECUTION_ROLE_ARN", "JOB_LOG_GROUP", "JOB_DEFINITION_PREFIX")
     return BatchSettings(*_required(*names))
+
+
+@cache
+def bot_capacity() -> BotCapacity:
+    """Raise SettingsError with every missing name."""
+    vcpus, memory_mib, of_all_jobs = map(int, _required("BOT_MAX_VCPUS", "BOT_MAX_MEMORY_MIB", "JOB_MAX_VCPUS"))
+    return BotCapacity(min(vcpus, of_all_jobs), memory_mib)
 
 
 @cache
@@ -131,8 +158,14 @@ def endpoint_wait_seconds() -> int:
 @cache
 def role_mapping() -> RoleMappingSettings:
     """Raise SettingsError with every missing name."""
-    names = ("ROLES_THAT_MONITOR", "ROLES_THAT_READ", "ROLES_THAT_WRITE", "ROLES_THAT_RUN_BOTS")
+    names = ("ROLES_THAT_MONITOR", "ROLES_THAT_READ", "ROLES_THAT_WRITE", "ROLES_THAT_RUN_BOTS", "ROLES_THAT_OPERATE")
     return RoleMappingSettings(opensearch().index_prefix, *(tuple(arns.split(",")) for arns in _required(*names)))
+
+
+@cache
+def snapshot_repository() -> str:
+    """Give the name of the domain's repository of snapshots; raise SettingsError without it."""
+    return _required("SNAPSHOT_REPOSITORY")[0]
 
 
 def static_credentials() -> Credentials | None:

@@ -241,8 +241,19 @@ def test_a_wrong_method_is_a_405(api: ApiClient, method: str, path: str, allow: 
 
 
 @pytest.mark.parametrize("path", ["/", "/bot", "/bots/a/b", "/BOTS", "/bots//", "/healthz"])
-def test_an_unknown_path_is_a_404(api: ApiClient, path: str) -> None:
-    assert_problem(api("GET", path), 404)
+def test_an_unknown_path_is_a_403_as_for_a_call_that_is_not_signed(api: ApiClient, path: str) -> None:
+    refused = api("GET", path)
+
+    assert_problem(refused, 403)
+    assert refused.json["detail"] == "the request is not signed with AWS credentials, or this API has no such path"
+
+
+def test_a_body_over_10_mb_is_a_413_of_the_gateways(api: ApiClient) -> None:
+    refused = api("POST", "/bots", b" " * (10 * 1024 * 1024 + 1))
+
+    assert_problem(refused, 413)
+    assert refused.json["detail"] == "the body is larger than the 10 MB that API Gateway takes"
+    assert refused.json["request_id"] == refused.headers["x-amz-apigw-id"]
 
 
 def assert_problem(reply: Reply, status: int) -> None:

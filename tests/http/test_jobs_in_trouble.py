@@ -9,7 +9,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from benchmarks.lister import Lister, keys
+from benchmarks.lister import DENIED, Lister, Refusal, keys
 from local.opensearch import OpenSearchNode
 from local.stack import listen, stack
 from tests.proxies import SigningProxy
@@ -84,13 +84,30 @@ def reconcile(api: ApiClient) -> int:
 def test_a_bucket_that_is_denied_fails_the_job_with_a_sentence(
     serve: Callable[..., ApiClient], lister: Lister, bot: dict[str, Any]
 ) -> None:
-    lister.denies = True
+    lister.refusals["media"] = DENIED
     api = serve("denied", AWS_ENDPOINT_URL_S3=lister.url)
 
     job = in_status(api, begin(api, bot), "FAILED")
 
     assert job["reason"].startswith("the platform may not list bucket 'media': ")
     assert "Access Denied" in job["reason"]
+    assert "its name has to match the deployment's MediaBucket" in job["reason"]
+
+
+@pytest.mark.parametrize("bucket", ["media", "tags"])
+def test_a_bucket_of_another_region_fails_the_job_with_both_regions(
+    serve: Callable[..., ApiClient], lister: Lister, bot: dict[str, Any], bucket: str
+) -> None:
+    moved = "<Code>PermanentRedirect</Code><Message>Use the specified endpoint.</Message>"
+    lister.refusals[bucket] = Refusal(301, moved, {"x-amz-bucket-region": "eu-west-1"})
+    api = serve(f"elsewhere-{bucket}", AWS_ENDPOINT_URL_S3=lister.url)
+
+    job = in_status(api, begin(api, bot), "FAILED")
+
+    assert job["reason"] == (
+        f"bucket '{bucket}' is in eu-west-1, and jobs run in local-1 alone: name a bucket in local-1, or copy the "
+        "files into one"
+    )
 
 
 def test_cancelling_while_it_lists_stops_the_listing_and_a_retry_completes_it(
@@ -127,7 +144,7 @@ def test_a_job_whose_execution_could_not_be_started_says_so_and_is_started_by_th
     api("POST", f"/bots/{bot['name']}/deploy")  # this stack's SageMaker has no endpoint yet
     assert reconcile(api) == 0  # as young as it is, whoever made it may be at it still
     change_document(node, "unstarted", id, update_date=LONG_AGO)
-    lister.denies = True
+    lister.refusals["media"] = DENIED
 
     assert reconcile(api) == 1
 

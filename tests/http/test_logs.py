@@ -10,6 +10,7 @@ from typing import Any
 import boto3
 import jsonschema
 import pytest
+from botocore.credentials import Credentials
 
 from local.aws import CREDENTIALS, REGION
 from local.opensearch import OpenSearchNode
@@ -306,6 +307,7 @@ SECRET_HEADERS = {
 }
 
 
+@pytest.mark.usefixtures("unrecorded")  # its functions call with keys that are planted
 def test_nothing_secret_is_in_the_log_of_a_bots_life_however_much_of_it_fails(
     node: OpenSearchNode, tmp_path: Path, configuration: Make
 ) -> None:
@@ -316,8 +318,11 @@ def test_nothing_secret_is_in_the_log_of_a_bots_life_however_much_of_it_fails(
     path = f"/bots/{bot['name']}"
     cause = {"type": "mapper_parsing_exception", "reason": f"failed to parse field: '{PLANTED}'"}
     quoting = {"error": {**cause, "root_cause": [cause]}, "status": 400}
-    # Past the signature check, which knows no such keys.
-    with logged(node.url, tmp_path, **SECRET_ENVIRONMENT) as service:
+    planted = Credentials(*(SECRET_ENVIRONMENT[name] for name in CREDENTIALS))
+    with (
+        SigningProxy(node.url, planted, REGION) as proxy,
+        logged(proxy.url, tmp_path, **SECRET_ENVIRONMENT) as service,
+    ):
         opensearch = service.opensearch
 
         def send(method: str, path: str, body: object = None) -> int:

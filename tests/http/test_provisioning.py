@@ -50,7 +50,7 @@ def test_model_config_and_endpoint_are_made_of_the_configuration(api: ApiClient,
     assert (variant["InstanceType"], variant["InitialInstanceCount"]) == ("ml.m5.large", 1)
     assert model["PrimaryContainer"]["Image"] == invoice_reader["endpoint_ecr_image_path"]
     assert model["PrimaryContainer"]["ModelDataUrl"] == "s3://models/layout.tar.gz"
-    assert model["ExecutionRoleArn"] == "arn:aws:iam::123456789012:role/byob-endpoint"
+    assert model["ExecutionRoleArn"] == "arn:aws:iam::123456789012:role/byob-Foundation-EndpointRole"
     tags = api.sagemaker.list_tags(ResourceArn=endpoint["EndpointArn"])["Tags"]
     assert tags == [{"Key": "byob:managed-by", "Value": "byob"}]
 

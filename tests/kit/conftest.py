@@ -7,14 +7,17 @@ from threading import Thread
 
 import boto3
 import pytest
-from opensearchpy import OpenSearch
+from opensearchpy import OpenSearch, RequestsHttpConnection
+from requests_aws4auth import AWS4Auth
 
-from local.aws import CREDENTIALS, REGION, EmulatedAws, make_bucket
+from local.aws import CREDENTIALS, JOB_ROLE, REGION, EmulatedAws, make_bucket
+from local.identities import keys_of
 from local.opensearch import OpenSearchNode
 from local.workers import Workers
 from tests.author import Kit, Recorder
 from tests.proxies import SigningProxy
-from tests.slices import BUCKET, INDEX, MAPPING, RESULTS, Endpoints, Job
+from tests.slices import BUCKET, INDEX, MAPPING, PREFIX, RESULTS, Endpoints, Job
+from tests.support import map_roles
 
 
 @pytest.fixture(scope="session")
@@ -30,8 +33,9 @@ def aws_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def engine(node: OpenSearchNode) -> Iterator[OpenSearch]:
-    """The node itself, for what the platform does: it has the items' index, under its alias."""
+def engine(node: OpenSearchNode, signed_opensearch: SigningProxy) -> Iterator[OpenSearch]:
+    """The node itself, for what the platform does: it has the items' index, under its alias, and the roles."""
+    map_roles(signed_opensearch.url, PREFIX)
     with OpenSearch(hosts=[node.url], timeout=60) as engine:
         engine.indices.create(index=f"{INDEX}-1", body={"aliases": {INDEX: {}}, "mappings": MAPPING})
         yield engine
@@ -61,6 +65,16 @@ def new_job(
 @pytest.fixture
 def job(new_job: Callable[..., Job]) -> Job:
     return new_job()
+
+
+@pytest.fixture
+def older_client(signed_opensearch: SigningProxy) -> Iterator[OpenSearch]:
+    """What an image written elsewhere asks the domain with, as the jobs' role."""
+    key, secret, token = keys_of(JOB_ROLE).values()
+    auth = AWS4Auth(key, secret, REGION, "es", session_token=token)
+    hosts = [signed_opensearch.url]
+    with OpenSearch(hosts=hosts, http_auth=auth, connection_class=RequestsHttpConnection, timeout=60) as client:
+        yield client
 
 
 @pytest.fixture

@@ -13,9 +13,10 @@ import psutil
 import pytest
 from werkzeug.wrappers import Response
 
-from local.aws import CREDENTIALS
+from benchmarks.lister import DENIED, Lister, Refusal
+from local.aws import CREDENTIALS, REGION
 from tests.proxies import FaultProxy, SigningProxy
-from tests.slices import BUCKET, Endpoints, Job, refusal
+from tests.slices import BUCKET, INDEX, Endpoints, Job, refusal
 from tests.support import eventually
 
 # Each file says what shall happen to it.
@@ -167,6 +168,54 @@ def test_a_result_that_s3_does_not_take_is_the_files_error(job: Job) -> None:
     job.work(output_s3_bucket="no-such-bucket")
 
     assert (job.items()["cat.jpg"]["status"], job.items()["cat.jpg"]["error_code"]) == ("ERROR", "NoSuchBucket")
+
+
+@pytest.mark.parametrize(
+    ("refusal", "code", "sentence"),
+    [
+        (
+            Refusal(
+                301,
+                "<Code>PermanentRedirect</Code><Message>Use the specified endpoint.</Message>",
+                {"x-amz-bucket-region": "eu-west-1"},
+            ),
+            "PermanentRedirect",
+            f"the bucket of s3://{BUCKET}/cat.jpg is in eu-west-1, and the bot runs in {REGION} alone",
+        ),
+        (DENIED, "AccessDenied", f"the bots' role may not use s3://{BUCKET}/cat.jpg: Access Denied; the deployment's "),
+        (
+            Refusal(404, "<Code>NoSuchBucket</Code><Message>The bucket does not exist</Message>", {}),
+            "NoSuchBucket",
+            f"there is no bucket of that name: s3://{BUCKET}/cat.jpg",
+        ),
+    ],
+    ids=["elsewhere", "denied", "gone"],
+)
+def test_a_bucket_that_cannot_be_read_is_the_files_error_in_words(
+    job: Job, refusal: Refusal, code: str, sentence: str
+) -> None:
+    job.add({"cat.jpg": b"a cat"})
+
+    with Lister([]) as lister:
+        lister.refusals[BUCKET] = refusal
+        job.work(AWS_ENDPOINT_URL_S3=lister.url)
+
+    item = job.items()["cat.jpg"]
+    assert (item["status"], item["error_code"]) == ("ERROR", code)
+    assert item["error"].startswith(sentence)
+
+
+def test_a_bucket_in_another_region_takes_no_result(job: Job) -> None:
+    job.add({"cat.jpg": b"a cat"})
+    moved = "<Code>PermanentRedirect</Code><Message>Use the specified endpoint.</Message>"
+
+    with Lister([]) as lister:
+        lister.refusals["results"] = Refusal(301, moved, {"x-amz-bucket-region": "eu-west-1"})
+        job.work(AWS_ENDPOINT_URL_S3=lister.url)
+
+    assert job.items()["cat.jpg"]["error"] == (
+        f"the bucket of s3://results/{job.id}/cat.jpg.json is in eu-west-1, and the bot runs in {REGION} alone"
+    )
 
 
 def test_task_py_is_loaded_once_for_all_files_and_anew_after_a_crash(job: Job) -> None:
@@ -439,24 +488,26 @@ def test_a_domain_that_refuses_the_signature_ends_in_vain(job: Job, signed_opens
     assert "the domain refuses: 403" in log
 
 
+@pytest.mark.usefixtures("unrecorded")  # IAM would say no before the domain does
 def test_a_missing_index_ends_in_vain(job: Job) -> None:
-    code, log = job.work(es_index="no-such-items")
+    code, log = job.work(es_index=f"{INDEX}-never-made")
 
     assert code == 1
-    assert "the domain has no index no-such-items" in log
+    assert f"the domain has no index {INDEX}-never-made" in log
 
 
 def test_credentials_of_the_jobs_role_are_renewed(job: Job) -> None:
     handed_out = []
+    own = {name: job.environment.pop(name) for name in CREDENTIALS}
 
     class Role(BaseHTTPRequestHandler):
         def do_GET(self) -> None:  # http.server's name
             handed_out.append(self.path)
             # So near to its end that botocore has to renew it with every use.
             document = {
-                "AccessKeyId": CREDENTIALS["AWS_ACCESS_KEY_ID"],
-                "SecretAccessKey": CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
-                "Token": CREDENTIALS["AWS_SESSION_TOKEN"],
+                "AccessKeyId": own["AWS_ACCESS_KEY_ID"],
+                "SecretAccessKey": own["AWS_SECRET_ACCESS_KEY"],
+                "Token": own["AWS_SESSION_TOKEN"],
                 "Expiration": (datetime.now(UTC) + timedelta(seconds=30)).isoformat(),
             }
             body = json.dumps(document).encode()
@@ -468,8 +519,6 @@ def test_credentials_of_the_jobs_role_are_renewed(job: Job) -> None:
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing."""
 
-    for name in CREDENTIALS:
-        del job.environment[name]
     job.write_task(LOG_THE_NAME)
     job.add({"1": b"", "2": b""})
     with ThreadingHTTPServer(("127.0.0.1", 0), Role) as role:

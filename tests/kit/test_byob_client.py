@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,6 +23,7 @@ from typer.testing import CliRunner
 import service as service_client
 import waiting
 from configuration import read_configuration
+from local.template import gateway_responses
 from tests.author import SCRIPT, Answer, Ended, Kit, Recorder, Seen
 from words import Failure
 
@@ -688,6 +691,64 @@ def test_a_gateway_that_forbids_brings_the_hint_to_sign(kit: Kit, service: Recor
     assert "try --sign" in unsigned.err
     assert signed.err.startswith("Error: Not for you\n")
     assert "signed with your AWS credentials" in signed.err
+
+
+def refused_by_the_gateway(kind: str, headers: Mapping[str, str] | None = None, **message: str) -> Answer:
+    """What the template has API Gateway answer by itself."""
+    response = gateway_responses()[kind]
+    body = response.body.replace("$context.error.messageString", json.dumps(message.get("message")))
+    return Answer(response.status or 0, json.loads(body), {**response.headers, **(headers or {})})
+
+
+def test_an_unsigned_call_is_told_both_causes_and_how_to_sign(kit: Kit, service: Recorder) -> None:
+    service.answers = [refused_by_the_gateway("MISSING_AUTHENTICATION_TOKEN")]
+
+    ended = kit.run("list")
+
+    assert ended == Ended(
+        1,
+        "",
+        "Error: the request is not signed with AWS credentials, or this API has no such path\n"
+        "  the service may want AWS credentials: try --sign, with --profile if you use one\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "advice"),
+    [
+        ("MISSING_AUTHENTICATION_TOKEN", "the request was signed, so the service has no such path: check the URL"),
+        ("ACCESS_DENIED", "ask for that right, name another profile"),
+        ("EXPIRED_TOKEN", "log in again, or name another profile"),
+        ("INVALID_SIGNATURE", "check the secret key of your profile, and the region"),
+    ],
+)
+def test_a_signed_call_that_is_refused_is_told_what_to_do(kit: Kit, service: Recorder, kind: str, advice: str) -> None:
+    service.answers = [refused_by_the_gateway(kind, message="User: me is not authorized")]
+
+    ended = kit.run("list", "--sign", "--region", "eu-west-1", environment=KEYS)
+
+    assert ended.err.splitlines()[-1].startswith(f"  {advice}")
+    assert "--sign" not in ended.err
+    assert ("API Gateway says: User: me is not authorized" in ended.err) is (kind == "ACCESS_DENIED")
+
+
+def test_a_clock_that_is_off_is_named_as_the_cause(kit: Kit, service: Recorder) -> None:
+    later = format_datetime(datetime.now(UTC) + timedelta(minutes=11, seconds=30), usegmt=True)
+    service.answers = [refused_by_the_gateway("INVALID_SIGNATURE", {"Date": later})]
+
+    ended = kit.run("list", "--sign", "--region", "eu-west-1", environment=KEYS)
+
+    assert ended.err.splitlines()[-1] == "  this machine's clock is 11 minutes off from the service's: set it"
+
+
+def test_what_the_web_acl_stops_is_not_said_to_want_a_signature(kit: Kit, service: Recorder) -> None:
+    service.answers = [refused_by_the_gateway("WAF_FILTERED")]
+
+    ended = kit.run("list")
+
+    assert ended.err.splitlines() == [
+        "Error: the web ACL stopped the request: its body is larger than 64 KiB, or too many came from its address"
+    ]
 
 
 def test_retry_after_is_waited_for_and_said(kit: Kit, service: Recorder) -> None:

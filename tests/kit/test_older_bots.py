@@ -6,7 +6,7 @@ from opensearchpy.helpers import scan
 from tests.slices import INDEX, Job
 
 
-def test_a_scroll_with_matches_and_a_partial_update_do(job: Job, engine: OpenSearch) -> None:
+def test_a_scroll_with_matches_and_a_partial_update_do(job: Job, older_client: OpenSearch) -> None:
     job.add({f"{number}.jpg": b"" for number in range(5)}, slices=2)
     query = {
         "query": {
@@ -20,13 +20,13 @@ def test_a_scroll_with_matches_and_a_partial_update_do(job: Job, engine: OpenSea
         }
     }
 
-    hits = list(scan(engine, query, index=INDEX, scroll="2m", size=2))
+    hits = list(scan(older_client, query, index=INDEX, scroll="2m", size=2))
     for hit in hits:
         output = f"s3://results/{hit['_source']['file_key']}.json"
         done = {"status": "COMPLETED", "output": output, "confidence": 0.9, "labels": {"cat": 1}}
-        engine.update(index=INDEX, id=hit["_id"], body={"doc": done})
-    engine.indices.refresh(index=INDEX)
-    left = list(scan(engine, query, index=INDEX))
+        older_client.update(index=INDEX, id=hit["_id"], body={"doc": done})
+    older_client.indices.refresh(index=INDEX)
+    left = list(scan(older_client, query, index=INDEX))
 
     assert sorted(hit["_source"]["file_key"] for hit in hits) == ["0.jpg", "2.jpg", "4.jpg"]
     assert left == []

@@ -15,8 +15,10 @@ from botocore.exceptions import ClientError
 from moto.core.utils import get_service_model
 
 from local import arns
-from local.aws import CREDENTIALS, REGION, EmulatedAws
+from local.aws import CREDENTIALS, JOB_ROLE, REGION, EmulatedAws
+from local.batch_capacity import Capacity, Size
 from local.batch_retry import Outcome, is_tried_again
+from local.identities import keys_of
 from local.workers import Workers
 from tests.support import check, eventually
 
@@ -98,13 +100,15 @@ def name(batch: Any) -> Iterator[str]:
     )
 
 
-def register(batch: Any, name: str, **changes: Any) -> str:
+def register(batch: Any, name: str, size: tuple[int, int] = (1, 2048), **changes: Any) -> str:
     arn: str = batch.register_job_definition(
         jobDefinitionName=name,
         type="container",
         containerProperties={
             "image": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/invoice-reader:7",
-            "resourceRequirements": [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "2048"}],
+            "resourceRequirements": [
+                {"type": kind, "value": str(value)} for kind, value in zip(("VCPU", "MEMORY"), size, strict=True)
+            ],
         },
         **{"retryStrategy": {"attempts": 3, "evaluateOnExit": RULES}, **changes},
     )["jobDefinitionArn"]
@@ -172,7 +176,8 @@ def test_a_container_has_the_contracts_environment_and_what_batch_sets_alone(
     given.pop("LC_CTYPE", None)  # the bot's own interpreter sets it where there is no locale (PEP 538)
     assert given == {
         **CONTRACT,
-        **CREDENTIALS,
+        **keys_of(JOB_ROLE),
+        "AWS_EXECUTION_ENV": "AWS_ECS_EC2",
         "orders": "environment",
         "AWS_BATCH_JOB_ID": id,
         "AWS_BATCH_JOB_ATTEMPT": "1",
@@ -281,6 +286,46 @@ def test_only_so_many_run_at_once_and_cancelling_leaves_those_alone(
     has_said(aws, ids[4], "wait")
 
 
+def test_a_job_that_no_instance_can_hold_lets_none_pass(
+    aws: EmulatedAws, batch: Any, definition: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aws.batch, "time_limits", {})
+    monkeypatch.setattr(aws.batch, "capacity", Capacity(max_vcpus=256, largest=Size(16, 65_536)))
+    large = submit(batch, register(batch, "large-reader", size=(1, 65_537)), f"{name}-large")
+    eventually(lambda: seen(batch, large), lambda job: "statusReason" in job)
+    behind = submit(batch, definition, f"{name}-behind")
+
+    assert [seen(batch, id)["status"] for id in (large, behind)] == ["RUNNABLE", "RUNNABLE"]
+
+    assert seen(batch, large)["statusReason"].startswith(
+        "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - The job resource "
+    )
+    batch.cancel_job(jobId=large, reason="make room")
+    passed = ended(batch, behind)
+    assert (passed["status"], passed["startedAt"] >= seen(batch, large)["stoppedAt"]) == ("SUCCEEDED", True)
+
+
+@pytest.mark.parametrize(
+    ("size", "reason"),
+    [
+        ((257, 2048), "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE"),
+        ((17, 2048), "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT"),
+        ((1, 65_537), "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT"),
+    ],
+)
+def test_the_queues_time_limit_cancels_what_no_instance_can_hold(
+    aws: EmulatedAws, batch: Any, name: str, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], reason: str
+) -> None:
+    monkeypatch.setattr(aws.batch, "time_limits", {reason: 600})
+    monkeypatch.setattr(aws.batch, "timeout_factor", 0.0005)
+    monkeypatch.setattr(aws.batch, "capacity", Capacity(max_vcpus=256, largest=Size(16, 65_536)))
+
+    job = ended(batch, submit(batch, register(batch, "large-reader", size=size), name))
+
+    assert (job["status"], job["attempts"], job["isCancelled"]) == ("FAILED", [], True)
+    assert job["statusReason"] == f"Canceled by JobStateTimeLimit action due to reason: {reason}"
+
+
 def test_jobs_are_listed_by_the_beginning_of_their_name_page_by_page(batch: Any, definition: str, name: str) -> None:
     ids = [submit(batch, definition, f"{name}-1-{n}") for n in range(5)]
     submit(batch, definition, f"{name}-2-0")
@@ -337,6 +382,10 @@ def test_what_batch_refuses_is_refused(batch: Any, definition: str) -> None:
     assert "between 1 and 10, was 11" in refused(batch.submit_job, **job, retryStrategy={"attempts": 11})
     assert "at least 60" in refused(batch.submit_job, **job, timeout={"attemptDurationSeconds": 59})
     assert "knows no arrayProperties" in refused(batch.submit_job, **job, arrayProperties={"size": 2})
+    sizeless = {"jobDefinitionName": "x", "type": "container", "containerProperties": {"image": "x"}}
+    assert "lacks VCPU; containerProperties.resourceRequirements lacks MEMORY" in refused(
+        batch.register_job_definition, **sizeless
+    )
     wrong = {"attempts": 2, "evaluateOnExit": [{"onExitCode": "seven", "action": "RETRY"}]}
     assert "onExitCode is no pattern" in refused(batch.submit_job, **job, retryStrategy=wrong)
     assert "not found" in refused(batch.terminate_job, jobId="gone", reason="x")

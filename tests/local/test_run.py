@@ -17,6 +17,7 @@ import pytest
 
 from local.hosts import EVERYWHERE, for_containers
 from local.stack import listen
+from tests.proxies import SigningProxy
 from tests.support import ApiClient, copy_tree, eventually
 
 Make = Callable[..., dict[str, Any]]
@@ -163,8 +164,10 @@ def test_an_address_that_is_not_this_machines_is_one_sentence(checkout: Path) ->
     assert re.fullmatch(r"error: nothing can listen on 198\.51\.100\.7:0: .+\n", told)
 
 
-def test_an_own_opensearch_wins_and_no_node_is_started(checkout: Path, node: Any, configuration: Make) -> None:
-    with running(checkout, OPENSEARCH_URL=node.url) as process:
+def test_an_own_opensearch_wins_and_no_node_is_started(
+    checkout: Path, signed_opensearch: SigningProxy, configuration: Make
+) -> None:
+    with running(checkout, OPENSEARCH_URL=signed_opensearch.url) as process:
         api = ready(process)
         api.register(configuration())
         assert not any("java" in child.name() for child in family(process))
@@ -182,9 +185,11 @@ def test_an_edit_of_the_source_is_picked_up_by_the_next_request(checkout: Path) 
     assert (before, after) == ({"status": "ok"}, {"status": "edited"})
 
 
-def test_the_functions_logs_are_shown_on_request_and_not_otherwise(checkout: Path, node: Any) -> None:
+def test_the_functions_logs_are_shown_on_request_and_not_otherwise(
+    checkout: Path, signed_opensearch: SigningProxy
+) -> None:
     def printed(*options: str) -> list[str]:
-        with running(checkout, *options, OPENSEARCH_URL=node.url) as process:
+        with running(checkout, *options, OPENSEARCH_URL=signed_opensearch.url) as process:
             assert process.stdout
             line = next(line for line in process.stdout if line.startswith("ready: "))
             ApiClient(line.removeprefix("ready: ").strip())(

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from local import sam
-from local.aws import CREDENTIALS
+from local import arns, sam
 from local.hosts import EVERYWHERE, for_containers, moved, reachable
+from local.identities import keys_of
 from local.sam import NotBuiltError, write_template
 from local.stack import environment_of
 from local.template import functions
@@ -46,7 +46,7 @@ def test_functions_are_told_of_local_mode_by_an_address_that_works_in_a_containe
 def test_a_variable_that_the_template_does_not_give_a_function_is_not_given_here(tmp_path: Path) -> None:
     document = written(tmp_path, ENVIRONMENT)
 
-    assert variables_of(document, "CreateBot")["PROVISION_FUNCTION"] == "ProvisionEndpoint"
+    assert variables_of(document, "CreateBot")["PROVISION_FUNCTION"] == arns.alias("byob-ProvisionEndpoint")
     assert "PROVISION_FUNCTION" not in variables_of(document, "GetBot")
 
 
@@ -56,7 +56,7 @@ def test_keys_of_the_callers_own_are_not_written(tmp_path: Path) -> None:
 
     told = variables_of(document, "GetBot")
     assert "AWS_SECRET_ACCESS_KEY" not in told
-    assert told["AWS_ACCESS_KEY_ID"] == CREDENTIALS["AWS_ACCESS_KEY_ID"]
+    assert told["AWS_ACCESS_KEY_ID"] == keys_of("GetBotRole")["AWS_ACCESS_KEY_ID"]
     assert "the-authors-own" not in (tmp_path / "out" / "sam.yaml").read_text()
 
 

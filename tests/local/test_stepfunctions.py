@@ -232,7 +232,10 @@ def batch(aws: EmulatedAws) -> Any:
     batch.register_job_definition(
         jobDefinitionName="reader",
         type="container",
-        containerProperties={"image": "reader:1"},
+        containerProperties={
+            "image": "reader:1",
+            "resourceRequirements": [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "2048"}],
+        },
         retryStrategy={"attempts": 2, "evaluateOnExit": [{"onReason": "*", "action": "EXIT"}]},
     )
     return batch
@@ -255,7 +258,7 @@ def client_of(aws: EmulatedAws, service: str) -> Any:
     )
 
 
-def start(sfn: Any, job_id: str, *, machine: str = arns.state_machine("RunJob"), **given: Any) -> str:
+def start(sfn: Any, job_id: str, *, machine: str = arns.state_machine("byob-RunJob"), **given: Any) -> str:
     arn: str = sfn.start_execution(
         stateMachineArn=machine, name=f"{job_id}-1", input=json.dumps({"job_id": job_id, **given})
     )["executionArn"]
@@ -449,7 +452,7 @@ def test_an_execution_that_fails_says_why(
         "resources": [arn],
         "detail": {
             "executionArn": arn,
-            "stateMachineArn": arns.state_machine("RunJob"),
+            "stateMachineArn": arns.state_machine("byob-RunJob"),
             "stateMachineVersionArn": None,
             "stateMachineAliasArn": None,
             "name": f"{job_id}-1",
@@ -623,8 +626,8 @@ def test_a_definition_that_cannot_be_read_is_refused(sfn: Any) -> None:
 
 
 def test_rules_pick_the_events_that_match(aws: EmulatedAws) -> None:
-    listener = template.functions(aws._declared)["RecordJob"]
-    detail = {"status": "FAILED", "stateMachineArn": arns.state_machine("RunJob")}
+    listener = template.functions(aws.declared)["RecordJob"]
+    detail = {"status": "FAILED", "stateMachineArn": arns.state_machine("byob-RunJob")}
     event = {
         "source": "aws.states",
         "detail-type": "Step Functions Execution Status Change",
@@ -635,7 +638,7 @@ def test_rules_pick_the_events_that_match(aws: EmulatedAws) -> None:
     assert not listener.listens_to({**event, "source": "aws.sagemaker"})
     assert not listener.listens_to({**event, "detail": {**detail, "status": "SUCCEEDED"}})
     assert not listener.listens_to({**event, "detail": {"status": "FAILED", "stateMachineArn": "another"}})
-    assert not template.functions(aws._declared)["SumUp"].listens_to(event)
+    assert not template.functions(aws.declared)["SumUp"].listens_to(event)
 
 
 def test_a_substitution_without_a_local_value_is_named(tmp_path: Path) -> None:

@@ -9,29 +9,18 @@ from opensearchpy import OpenSearch, Urllib3HttpConnection
 
 from local.template import document, functions
 from tests.reach import OPENSEARCH_CALLS, reached_by
-from tests.template.reading import listed, resources
+from tests.template.reading import BY_S3, RUN, listed, resources
 
 HANDLERS = {id: function.handler.split(".")[1] for id, function in functions().items()}
-#: Without these no function runs in the VPC, is traced, logs, or tells of its failure; none of them is in the code.
-RUN = {
-    "ec2:AssignPrivateIpAddresses",
-    "ec2:CreateNetworkInterface",
-    "ec2:DeleteNetworkInterface",
-    "ec2:DescribeNetworkInterfaces",
-    "ec2:DescribeSubnets",
-    "ec2:UnassignPrivateIpAddresses",
-    "logs:CreateLogStream",
-    "logs:PutLogEvents",
-    "sqs:SendMessage",
-    "xray:PutTelemetryRecords",
-    "xray:PutTraceSegments",
-}
 #: What IAM cannot narrow (service authorization reference); the template says so beside each.
 UNBOUNDED = {action for action in RUN if action.startswith(("ec2:", "xray:"))} | {
     "batch:DescribeJobDefinitions",
+    "batch:DescribeJobQueues",
     "batch:DescribeJobs",
     "batch:ListJobs",
+    "cloudwatch:PutMetricData",
     "ecr:GetAuthorizationToken",
+    "ecs:DiscoverPollEndpoint",
     "logs:CreateLogDelivery",
     "logs:DeleteLogDelivery",
     "logs:DescribeLogGroups",
@@ -40,6 +29,7 @@ UNBOUNDED = {action for action in RUN if action.startswith(("ec2:", "xray:"))} |
     "logs:ListLogDeliveries",
     "logs:PutResourcePolicy",
     "logs:UpdateLogDelivery",
+    "sagemaker:ListEndpoints",
     "xray:GetSamplingRules",
     "xray:GetSamplingTargets",
 }
@@ -53,9 +43,14 @@ def statements_of(role: str) -> Iterator[dict[str, Any]]:
             yield from resources("AWS::IAM::ManagedPolicy")[attached["Ref"]]["PolicyDocument"]["Statement"]
     for inline in properties.get("Policies", []):
         yield from inline["PolicyDocument"]["Statement"]
-    for policy in resources("AWS::IAM::Policy").values():
-        if {"Ref": role} in policy["Roles"]:
+    for policy in (resources("AWS::IAM::Policy") | resources("AWS::IAM::ManagedPolicy")).values():
+        if any(_names(entry, role) for entry in policy.get("Roles", [])):
             yield from policy["PolicyDocument"]["Statement"]
+
+
+def _names(entry: Any, role: str) -> bool:
+    """Tell whether an entry of a policy's Roles is this role, which may be one that a nested stack puts out."""
+    return entry == {"Ref": role} or f"Outputs.{role}Name" in json.dumps(entry)
 
 
 def allowed_to(role: str) -> set[str]:
@@ -65,14 +60,17 @@ def allowed_to(role: str) -> set[str]:
 
 @pytest.mark.parametrize("id", sorted(HANDLERS))
 def test_a_role_allows_exactly_what_its_function_can_call(id: str) -> None:
-    assert allowed_to(f"{id}Role") - RUN == reached_by(HANDLERS[id]).actions
+    reached = reached_by(HANDLERS[id]).actions
+    needed = reached | (BY_S3 if "s3:GetObject" in reached else set())
+
+    assert allowed_to(f"{id}Role") - RUN == needed
 
 
 @pytest.mark.parametrize("id", sorted(HANDLERS))
 def test_a_function_has_a_role_of_its_own_that_lets_it_run(id: str) -> None:
     role = document()["Resources"][id]["Properties"]["Role"]
 
-    assert role == {"Fn::GetAtt": [f"{id}Role", "Arn"]}
+    assert role == {"Fn::GetAtt": [f"{id}Role", "Arn"]} or f"Outputs.{id}RoleArn" in json.dumps(role)
     assert allowed_to(f"{id}Role") >= RUN
 
 
@@ -95,6 +93,40 @@ def test_no_role_allows_actions_by_a_pattern() -> None:
     assert patterns == set()
 
 
+def test_an_instance_may_be_part_of_a_cluster_and_no_more() -> None:
+    """A bot can take this role on: containers of Batch share the instance's network, its metadata included."""
+    assert "ManagedPolicyArns" not in resources("AWS::IAM::Role")["JobInstanceRole"]
+    assert allowed_to("JobInstanceRole") == {
+        "ecs:DeregisterContainerInstance",
+        "ecs:DiscoverPollEndpoint",
+        "ecs:Poll",
+        "ecs:RegisterContainerInstance",
+        "ecs:StartTelemetrySession",
+        "ecs:SubmitAttachmentStateChanges",
+        "ecs:SubmitContainerStateChange",
+        "ecs:SubmitTaskStateChange",
+        "ecs:TagResource",
+        "ecs:UpdateContainerInstancesState",
+    }
+
+
+def test_bots_and_endpoints_may_use_the_buckets_keys_through_s3_alone() -> None:
+    keys = [
+        each for role in ("JobRole", "EndpointRole") for each in statements_of(role) if "kms:" in str(each["Action"])
+    ]
+
+    assert {action for action in allowed_to("JobRole") if action[:4] == "kms:"} == BY_S3 | {"kms:GenerateDataKey"}
+    assert {action for action in allowed_to("EndpointRole") if action[:4] == "kms:"} == BY_S3
+    assert keys
+    for statement in keys:
+        assert statement["Resource"] == {"Ref": "DataKeyArns"}
+        assert "kms:ViaService" in statement["Condition"]["StringEquals"]
+
+
+def test_an_endpoint_may_tell_its_metrics() -> None:
+    assert "cloudwatch:PutMetricData" in allowed_to("EndpointRole")
+
+
 def test_a_role_is_passed_to_one_service_alone() -> None:
     passing = [
         (role, statement)
@@ -107,25 +139,16 @@ def test_a_role_is_passed_to_one_service_alone() -> None:
     for _, statement in passing:
         assert statement["Action"] == "iam:PassRole"
         assert "iam:PassedToService" in statement["Condition"]["StringEquals"]
-        assert "Fn::GetAtt" in statement["Resource"]
+        assert "Fn::GetAtt" in json.dumps(statement["Resource"])
+        assert "*" not in json.dumps(statement["Resource"])
 
 
-def test_the_domains_own_policy_names_the_same_roles_with_the_same_verbs() -> None:
-    domain = resources("AWS::OpenSearchService::Domain")["Domain"]
-    named = {
-        (arn["Fn::GetAtt"][0], action, json.dumps(statement["Resource"]))
-        for statement in domain["AccessPolicies"]["Statement"]
-        for arn in listed(statement["Principal"]["AWS"])
-        for action in listed(statement["Action"])
-    }
+def test_the_domains_own_policy_leaves_it_to_the_accounts_roles() -> None:
+    """It outlives them, so it can name none; one that names the account lets in nobody whose own policies do not."""
+    (statement,) = resources("AWS::OpenSearchService::Domain")["Domain"]["AccessPolicies"]["Statement"]
 
-    assert named == {
-        (role, action, json.dumps(statement["Resource"]))
-        for role in resources("AWS::IAM::Role")
-        for statement in statements_of(role)
-        for action in listed(statement["Action"])
-        if action.startswith("es:")
-    }
+    assert statement["Principal"] == {"AWS": {"Fn::Sub": "arn:${AWS::Partition}:iam::${AWS::AccountId}:root"}}
+    assert statement["Action"] == "es:ESHttp*"
 
 
 def test_the_roles_mapped_in_the_domain_are_those_that_may_reach_it() -> None:
@@ -135,14 +158,20 @@ def test_the_roles_mapped_in_the_domain_are_those_that_may_reach_it() -> None:
     verbs = {
         f"{id}Role": {action.removeprefix("es:ESHttp") for action in reached_by(handler).actions if action[:3] == "es:"}
         for id, handler in HANDLERS.items()
-        if id != "MapRoles"
+        if id not in ("MapRoles", "ManageSnapshots")
     }
     assert mapped == {
-        "ROLES_THAT_MONITOR": {role for role, used in verbs.items() if used == {"Get"}},
+        "ROLES_THAT_MONITOR": {role for role in verbs if _may_ask_the_domain_itself(role)},
         "ROLES_THAT_READ": {role for role, used in verbs.items() if "Post" in used and "Put" not in used},
         "ROLES_THAT_WRITE": {role for role, used in verbs.items() if "Put" in used},
         "ROLES_THAT_RUN_BOTS": {"JobRole"},
+        "ROLES_THAT_OPERATE": {"ManageSnapshotsRole"},
     }
+
+
+def _may_ask_the_domain_itself(role: str) -> bool:
+    """Tell whether a role is allowed GET /, which is in no index."""
+    return any("domain/${OpenSearchDomainName}/'" in str(each["Resource"]) for each in statements_of(role))
 
 
 def _roles_in(value: Any) -> set[str]:
@@ -174,6 +203,11 @@ def test_a_call_of_opensearch_py_sends_the_method_that_is_allowed_for_it(call: s
         "indices.put_alias": {"index": "i", "name": "a"},
         "indices.put_mapping": {"index": "i", "body": {}},
         "indices.refresh": {"index": "i"},
+        "indices.get_alias": {"index": "i"},
+        "indices.recovery": {"index": "i"},
+        "indices.update_aliases": {"body": {}},
+        "snapshot.get": {"repository": "r", "snapshot": "s"},
+        "snapshot.restore": {"repository": "r", "snapshot": "s", "body": {}},
         "info": {},
         "transport.perform_request PUT": {"method": "PUT", "url": "/x"},
     }

@@ -6,26 +6,16 @@ from typing import Any
 
 import pytest
 
-from local.template import ROOT, TEMPLATE, document, functions
+from local.template import ROOT, document, functions
 from shared import metrics
 from tests.reach import reached_by
-from tests.template.reading import listed, resources
+from tests.template.reading import ENDPOINTS, WITHOUT_ENDPOINT, declared, documents, listed, resources
 
-#: boto3's name of a service -> the last part of its VPC endpoint's name (AWS PrivateLink guide).
-ENDPOINTS = {
-    "batch": "batch",
-    "ecr": "ecr.api",
-    "lambda": "lambda",
-    "s3": "s3",
-    "sagemaker": "sagemaker.api",
-    "sagemaker-runtime": "sagemaker.runtime",
-    "states": "states",
-}
 #: What runs the bots' containers calls these (Amazon ECS developer guide, "Interface VPC endpoints"; Amazon ECR user
 #: guide, the same; awslogs).
 OF_INSTANCES = {"ecr.dkr", "ecs", "ecs-agent", "ecs-telemetry", "logs"}
-#: In each partition, IAM has an endpoint in one region alone; the check that calls it says where it could not look.
-WITHOUT_ENDPOINT = {"iam"}
+#: Refused with a policy in some regions.
+WITHOUT_POLICY = {"EcsAgentEndpoint", "EcsTelemetryEndpoint"}
 LAMBDA_SETS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION"}
 LIBRARIES = {
     "POWERTOOLS_SERVICE_NAME",
@@ -33,6 +23,8 @@ LIBRARIES = {
     "POWERTOOLS_METRICS_NAMESPACE",
     "PYDANTIC_DISABLE_PLUGINS",
 }
+#: Asked for by nothing: it changes with the parameters, so that a function's next version is another one.
+MARK = {"CONFIGURATION_VERSION"}
 #: Defaults stand in settings.py; whoever deploys has no reason to change these.
 NOT_DEPLOYED = {"POWERTOOLS_METRICS_DISABLED"}
 HANDLERS = {id: function.handler.split(".")[1] for id, function in functions().items()}
@@ -55,8 +47,9 @@ def _service(name: dict[str, Any]) -> str:
 
 
 def test_the_vpc_endpoints_let_in_this_account_alone() -> None:
-    for endpoint in resources("AWS::EC2::VPCEndpoint").values():
-        for statement in endpoint["PolicyDocument"]["Statement"]:
+    for id, endpoint in resources("AWS::EC2::VPCEndpoint").items():
+        assert ("PolicyDocument" in endpoint) == (id not in WITHOUT_POLICY)
+        for statement in endpoint.get("PolicyDocument", {}).get("Statement", []):
             if "starport-layer-bucket" in str(statement["Resource"]):
                 continue  # ECR's own account reads the layers there
             assert statement["Condition"] == {"StringEquals": {"aws:PrincipalAccount": {"Ref": "AWS::AccountId"}}}
@@ -74,8 +67,8 @@ def test_a_function_is_given_the_variables_that_its_code_asks_for(id: str) -> No
 def test_what_every_function_is_given_is_what_the_registrys_door_asks_for() -> None:
     given = DEFAULTS["Environment"]["Variables"].keys()
 
-    assert given - LIBRARIES == reached_by("health").variables - LAMBDA_SETS - LIBRARIES - NOT_DEPLOYED
-    assert given >= LIBRARIES
+    assert given - LIBRARIES - MARK == reached_by("health").variables - LAMBDA_SETS - LIBRARIES - NOT_DEPLOYED
+    assert given >= LIBRARIES | MARK
 
 
 def test_every_handler_has_a_function_and_every_function_a_handler() -> None:
@@ -122,7 +115,6 @@ def test_the_domain_takes_no_request_in_the_clear_and_keeps_nothing_so() -> None
     assert domain["NodeToNodeEncryptionOptions"] == {"Enabled": True}
     assert domain["AdvancedSecurityOptions"]["Enabled"] is True
     assert domain["AdvancedSecurityOptions"]["InternalUserDatabaseEnabled"] is False
-    assert document()["Resources"]["Domain"]["DeletionPolicy"] == "Retain"
 
 
 def test_what_a_run_of_a_job_does_is_logged_and_traced() -> None:
@@ -156,7 +148,7 @@ def test_nobody_connects_to_a_group_but_those_that_it_names() -> None:
 
 
 def test_the_private_network_has_no_way_out() -> None:
-    kinds = {each["Type"] for each in document()["Resources"].values()}
+    kinds = {each["Type"] for each in declared().values()}
 
     assert not kinds & {"AWS::EC2::InternetGateway", "AWS::EC2::NatGateway", "AWS::EC2::Route"}
 
@@ -171,13 +163,39 @@ def test_what_aws_starts_by_itself_is_bounded() -> None:
     } == started
 
 
-def test_no_partition_is_taken_for_granted() -> None:
-    text = TEMPLATE.read_text()
-    principals = set(re.findall(r"\w[\w.-]*\.amazonaws\.com", str(document()["Mappings"]["Principals"])))
+def test_nothing_is_reserved_unless_asked_for() -> None:
+    """Lambda lets nobody reserve from the 10 concurrent executions that new accounts have."""
+    assert document()["Parameters"]["ReservedConcurrency"].get("Default") == "false"
 
-    assert "arn:aws:" not in text
-    assert text.count("amazonaws.com") == len(principals) == len(document()["Mappings"]["Principals"])
-    assert document()["Mappings"]["Partitions"].keys() == {"aws", "aws-us-gov", "aws-cn"}
+
+def test_a_job_that_no_instance_can_hold_does_not_hold_up_the_queue() -> None:
+    (queue,) = resources("AWS::Batch::JobQueue").values()
+
+    actions = {each["Reason"]: (each["State"], each["Action"]) for each in queue["JobStateTimeLimitActions"]}
+    assert actions == {
+        "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE": ("RUNNABLE", "CANCEL"),
+        "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT": ("RUNNABLE", "CANCEL"),
+    }
+
+
+def test_the_web_acl_looks_at_as_much_of_a_body_as_it_lets_through() -> None:
+    (acl,) = resources("AWS::WAFv2::WebACL").values()
+    (size,) = [rule["Statement"]["SizeConstraintStatement"]["Size"] for rule in acl["Rules"] if rule["Priority"] == 1]
+
+    assert acl["AssociationConfig"] == {"RequestBody": {"API_GATEWAY": {"DefaultSizeInspectionLimit": "KB_64"}}}
+    assert size == 64 * 1024
+
+
+def test_no_partition_is_taken_for_granted() -> None:
+    principals = {name: str(read["Mappings"].get("Principals", {})) for name, read in documents().items()}
+
+    for name, read in documents().items():
+        assert "arn:aws:" not in str(read)
+        assert str(read).count("amazonaws.com") - str(read["Mappings"].get("Partitions")).count(
+            "amazonaws.com"
+        ) == principals[name].count("amazonaws.com")
+    partitions = documents()["infra/endpoints.yaml"]["Mappings"]["Partitions"]
+    assert partitions.keys() == {"aws", "aws-us-gov", "aws-cn", "aws-eusc"}
 
 
 def test_every_service_that_takes_on_a_role_is_named_by_the_mapping() -> None:
@@ -194,9 +212,10 @@ def test_every_parameter_is_described_and_in_a_group() -> None:
 
 
 def test_what_may_be_left_out_is_what_a_condition_names() -> None:
-    used = set(re.findall(r"'(?:Condition|Fn::If)': \[?'(\w+)'", str(document())))
+    for read in documents().values():
+        used = set(re.findall(r"'(?:Condition|Fn::If)': \[?'(\w+)'", str(read)))
 
-    assert used == document()["Conditions"].keys()
+        assert used == read.get("Conditions", {}).keys()
 
 
 def test_the_outputs_are_the_address_and_the_first_command() -> None:

@@ -57,7 +57,7 @@ class Caller:
             self.ledgers.append(ledger)
             self._register(ledger, bot, again=len(self.ledgers) % 2 == 0)
             if len(self.ledgers) % 3 == 0:
-                ledger.call(self._api, "PATCH", {"bot_vcpu": len(self.ledgers)})
+                ledger.call(self._api, "PATCH", {"bot_mem": 1024 + len(self.ledgers)})
             ledger.call(self._api, "GET")
 
     def _register(self, ledger: Ledger, bot: dict[str, Any], *, again: bool) -> None:

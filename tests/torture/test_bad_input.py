@@ -22,13 +22,14 @@ from local import openapi
 from local.demo import KIT
 from local.opensearch import OpenSearchNode
 from local.stack import listen, stack
+from tests.proxies import SigningProxy
 from tests.support import ApiClient, Reply, recorded
 from tests.torture.conftest import Torture
 
 PREFIX: Final = "bad-input"
 CASES: Final = 10_000
 #: A refusal is right by any of these, of a precondition as well; the check's own list knows no 412 and no 413.
-REFUSALS: Final = ["400", "404", "405", "409", "412", "413", "422"]
+REFUSALS: Final = ["400", "403", "404", "405", "409", "412", "413", "422"]
 
 
 @dataclass
@@ -61,12 +62,12 @@ class Stored:
 
 
 @pytest.fixture(scope="module")
-def api(node: OpenSearchNode, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiClient]:
+def api(signed_opensearch: SigningProxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiClient]:
     # Jobs over endpoints that are never made give up at once: thousands of them would be all that the machine does.
     own = {"INDEX_PREFIX": PREFIX, "ENDPOINT_WAIT_SECONDS": "1"}
     with ExitStack() as exits:
         with recorded(tmp_path_factory.mktemp("log") / "functions.log"):  # jobs that cannot run say so, each of them
-            running = exits.enter_context(stack(node.url, listen(0), workers=2, extra=own, pace=0.05))
+            running = exits.enter_context(stack(signed_opensearch.url, listen(0), workers=2, extra=own, pace=0.05))
         yield ApiClient(running.url, running.aws_url)
 
 

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from local.opensearch import OpenSearchNode
 from local.stack import listen, stack
-from tests.proxies import FaultProxy
+from tests.proxies import FaultProxy, SigningProxy
 from tests.support import QUIET, ApiClient, Reply, at_once, eventually
 from tests.torture.conftest import Torture
 
@@ -28,8 +27,8 @@ UNTIL_SETTLED_SECONDS = 180
 
 
 @pytest.fixture
-def before_node(node: OpenSearchNode) -> Iterator[FaultProxy]:
-    with FaultProxy(node.url) as proxy:
+def before_node(signed_opensearch: SigningProxy) -> Iterator[FaultProxy]:
+    with FaultProxy(signed_opensearch.url) as proxy:
         yield proxy
 
 

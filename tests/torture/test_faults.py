@@ -13,11 +13,10 @@ import pytest
 
 from local.aws import make_bucket
 from local.gateway import INTEGRATION_TIMEOUT_SECONDS
-from local.opensearch import OpenSearchNode
 from local.stack import listen, stack
 from tests.jobs import finished, post
 from tests.ledger import UNAVAILABLE, Ledger
-from tests.proxies import FaultProxy
+from tests.proxies import FaultProxy, SigningProxy
 from tests.support import QUIET, ApiClient, Reply, eventually
 from tests.torture.conftest import SHORT, Torture
 
@@ -50,8 +49,8 @@ IN_SHORT: Final = ("fails now and then", "has vanished", LONG)
 
 
 @pytest.fixture
-def way(node: OpenSearchNode) -> Iterator[FaultProxy]:
-    with FaultProxy(node.url) as proxy:
+def way(signed_opensearch: SigningProxy) -> Iterator[FaultProxy]:
+    with FaultProxy(signed_opensearch.url) as proxy:
         yield proxy
 
 
@@ -129,7 +128,7 @@ class Caller:
         return self.ledger.call(self._api, "PUT", {**self._configuration, "bot_mem": 512 + next(self._numbers)})
 
     def _patch(self) -> Reply:
-        return self.ledger.call(self._api, "PATCH", {"bot_vcpu": 1 + next(self._numbers)})
+        return self.ledger.call(self._api, "PATCH", {"bot_mem": 65_536 + next(self._numbers)})
 
     def _remove(self) -> Reply:
         return self.ledger.call(self._api, "DELETE")

@@ -10,6 +10,7 @@ from tests.torture.conftest import Torture
 
 Make = Callable[..., dict[str, Any]]
 WRITERS = 16
+FIRST_MEMORY_MIB = 1024
 FIRST_PAUSE_SECONDS = 0.1
 MOST_MISSES = 4
 
@@ -29,7 +30,7 @@ class Writer:
         misses = 0
         while self.accepted < times:
             seen = self._api("GET", self._path)
-            added = {"bot_vcpu": seen.json["bot_vcpu"] + 1}
+            added = {"bot_mem": seen.json["bot_mem"] + 1}
             body = added if self._method == "PATCH" else {**self._configuration, **added}
             status = self._api(self._method, self._path, body, {"If-Match": seen.etag}).status
             assert status in (200, 412)
@@ -49,7 +50,7 @@ def test_every_conditional_increment_that_was_accepted_counts(
 ) -> None:
     times = torture.size(200, short=10)
     # Endpoints that their authors run: none of these writes has one made.
-    counter = configuration(bot_vcpu=1, endpoint_ecr_image_path=None)
+    counter = configuration(bot_mem=FIRST_MEMORY_MIB, endpoint_ecr_image_path=None)
     path = f"/bots/{api.register(counter).json['name']}"
     writers = [Writer(api, counter, number) for number in range(WRITERS)]
 
@@ -59,7 +60,7 @@ def test_every_conditional_increment_that_was_accepted_counts(
     at_once(WRITERS, lambda number: writers[number].add(times, so_far))
 
     accepted = sum(writer.accepted for writer in writers)
-    counted = api("GET", path).json["bot_vcpu"] - 1
+    counted = api("GET", path).json["bot_mem"] - FIRST_MEMORY_MIB
     torture.report(
         "lost_updates",
         counted,

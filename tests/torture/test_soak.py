@@ -107,7 +107,7 @@ class Caller:
             self._expect(404, "GET", "/jobs/46e72e78e17e45208a473280bf03e15b")
             self._expect(422, "POST", "/jobs", {"bot_name": self._bot["name"]})
             self._expect(405, "DELETE", "/bots")
-            self._expect(404, "GET", "/nowhere")
+            self._expect(403, "GET", "/nowhere")
             self._expect(200, "GET", "/health")
             self._expect(204, "DELETE", self._path)
             self._expect(404, "GET", self._path)
@@ -135,12 +135,13 @@ def test_memory_and_descriptors_stay_as_they_are_under_mixed_load(
     author_runs = {"endpoint_name": "invoice-layout", "endpoint_ecr_image_path": None}
     api.register(configuration(endpoint_name="invoice-layout"))
     eventually(lambda: api("GET", "/endpoints").json["endpoints"], lambda seen: seen[0]["status"] == "InService")
-    workers = [child for child in gateway.children() if "spawn_main" in " ".join(child.cmdline())]
-    assert workers
-    watched = [Watched("gateway", gateway), *(Watched(f"handlers {n}", each) for n, each in enumerate(workers, 1))]
     callers = [Caller(api, configuration(**author_runs)) for _ in range(CALLERS)]
 
     load(callers, warm_up, lambda _: None)
+    # Environments are children of the server that forks them, made with the first events that found none idle.
+    environments = [child for server in gateway.children() for child in server.children() if "python" in child.name()]
+    assert environments
+    watched = [Watched("gateway", gateway), *(Watched(f"handlers {n}", each) for n, each in enumerate(environments, 1))]
     descriptors = at_rest(watched)
 
     def look(passed: float) -> None:

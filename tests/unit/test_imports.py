@@ -25,6 +25,7 @@ ALLOWED = {
     "get_bot": set(),
     "list_bots": set(),
     "health": set(),
+    "manage_snapshots": set(),
     "map_roles": set(),
     "method_not_allowed": set(),
     "create_job": HEAVY,
@@ -39,6 +40,7 @@ ALLOWED = {
     "sum_up_job": JOBS,
     "record_job": JOBS,
     "reconcile_jobs": JOBS,
+    "self_test": JOBS,
 }
 NEVER = {"jgo", "moto", "starlette", "local", "rich", "typer", "grpc"}
 

@@ -25,7 +25,7 @@ from tests.support import forget_settings
 def test_a_signature_is_that_of_the_library(
     url: str, host: str, path: str, body: bytes | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in environment_of(url, "").items():
+    for name, value in {**environment_of(url, ""), **CREDENTIALS}.items():
         monkeypatch.setenv(name, value)
     forget_settings()
     key, secret, token = CREDENTIALS.values()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ from plumbing.errors import FileError, TransientError
 
 _CHUNK_BYTES = 1024 * 1024
 _STREAM_ATTEMPTS = 4  # botocore's retries end where the object's bytes begin
+_REGION_HEADER = "x-amz-bucket-region"
+# S3's words for "not in this region", where its header does not name the other one.
+_ELSEWHERE = {"AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "PermanentRedirect"}
 _PASSING = {"SlowDown", "RequestTimeout", "ExpiredToken", "RequestTimeTooSkewed", "Throttling", "ThrottlingException"}
 
 
@@ -30,6 +34,8 @@ class Objects:
     def __init__(self, region: str) -> None:
         config = Config(retries=retries(), connect_timeout=5, read_timeout=60)
         self._s3 = boto3.client("s3", region_name=region, config=config)
+        # botocore would follow a bucket to its region, where the bot's network may not lead: so this is asked first.
+        self._s3.meta.events.register_first("needs-retry.s3", partial(_stay, region))
 
     def download(self, bucket: str, key: str, file: Path) -> None:
         """Bring an object into a file; raise FileError or TransientError."""
@@ -52,6 +58,10 @@ class Objects:
             self._s3.put_object(Bucket=bucket, Key=key, Body=content, ContentType="application/json")
 
 
+class _ElsewhereError(Exception):
+    """A bucket is in another region than the bot."""
+
+
 @contextmanager
 def _translated(bucket: str, key: str) -> Iterator[None]:
     where = f"s3://{bucket}/{key}"
@@ -59,6 +69,8 @@ def _translated(bucket: str, key: str) -> Iterator[None]:
         yield
     except ClientError as error:
         raise _meaning(error.response, where) from error
+    except _ElsewhereError as error:
+        raise FileError("PermanentRedirect", f"the bucket of {where} is {error}") from error
     except ParamValidationError as error:
         raise FileError("ParamValidationError", f"{where}: {error}") from error
     except BotoCoreError as error:
@@ -67,10 +79,27 @@ def _translated(bucket: str, key: str) -> Iterator[None]:
         raise FileError(type(error).__name__, f"no local copy of {where}: {error.strerror or error}") from error
 
 
+def _stay(here: str, response: Any, **_: Any) -> None:
+    if response is None or response[0].status_code < 300:
+        return
+    error, metadata = response[1].get("Error", {}), response[1]["ResponseMetadata"]
+    there = metadata["HTTPHeaders"].get(_REGION_HEADER, error.get("Region", ""))
+    if there not in ("", here) or error.get("Code") in _ELSEWHERE:
+        raise _ElsewhereError(f"in {there or 'another region'}, and the bot runs in {here} alone")
+
+
 def _meaning(response: Any, where: str) -> Exception:
     code, message = response["Error"].get("Code", ""), response["Error"].get("Message", "")
     if response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500) >= 500 or code in _PASSING:
         return TransientError(f"S3 answered {code} for {where}: {message}")
     if code == "NoSuchKey":
         return FileError(code, f"{where} does not exist any more")
+    if code == "NoSuchBucket":
+        return FileError(code, f"there is no bucket of that name: {where}")
+    if code == "AccessDenied":
+        return FileError(
+            code,
+            f"the bots' role may not use {where}: {message}; the deployment's MediaBucket has to match the bucket, "
+            "whose own policy and key have to let the role in",
+        )
     return FileError(code, f"S3 refuses {where}: {message}")

@@ -97,8 +97,8 @@ class BotConfig(BaseModel):
         example="s3://models/foo.tar.gz",
         pattern=_list_of(r"(s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^,\x00-\x1f\x7f]+)?"),
     )
-    bot_vcpu: Annotated[int | str, Field(description="vCPUs of a running bot.")] = ""
-    bot_mem: Annotated[int | str, Field(description="Memory of a running bot, MiB.")] = ""
+    bot_vcpu: Annotated[int | str, Field(description="vCPUs of a running bot; the deployment bounds them.")] = ""
+    bot_mem: Annotated[int | str, Field(description="Memory of a running bot, MiB; the deployment bounds it.")] = ""
 
     @classmethod
     def from_json(cls, data: object) -> Self:

@@ -12,6 +12,10 @@ _name = re.compile(NAME_PATTERN)
 
 Fields = Mapping[str, Any]
 
+#: What a bot's container has where its author says nothing.
+DEFAULT_VCPUS: Final = 1
+DEFAULT_MEMORY_MIB: Final = 2048
+
 
 def is_name(text: str) -> bool:
     """Tell whether a bot could be registered under this name."""
@@ -26,6 +30,11 @@ def endpoint_names(fields: Fields) -> list[str]:
 def file_types(fields: Fields) -> list[str]:
     """Give the file endings that the bot takes, one or more, each with its dot."""
     return str(fields["file_types"]).split(",")
+
+
+def container_size(bot_vcpu: int | str, bot_mem: int | str) -> tuple[int, int]:
+    """Give the vCPUs and MiB of the bot's container; "" stands for what it has without its author's word."""
+    return int(bot_vcpu or DEFAULT_VCPUS), int(bot_mem or DEFAULT_MEMORY_MIB)
 
 
 def wanted_endpoints(fields: Fields) -> dict[str, Wanted | None]:

@@ -55,6 +55,10 @@ class SageMaker:
             modified_at=described["LastModifiedTime"].isoformat(),
         )
 
+    def require_lists(self) -> None:
+        """Raise SageMakerError where endpoints cannot be listed."""
+        self._call("list_endpoints", MaxResults=1)
+
     def carry_out(self, step: Step) -> None:
         """Do one step; what is done already is success. Raise SageMakerError."""
         match step:

@@ -13,10 +13,10 @@ from botocore.config import Config
 
 from shared import settings
 from shared.aws import call
+from shared.bots.fields import container_size
+from shared.errors import JobCannotRunError
 from shared.jobs.record import Job
 
-DEFAULT_VCPUS: Final = 1
-DEFAULT_MEMORY_MIB: Final = 2048
 #: A slice that takes longer is ended; a retry of the job goes on where it was.
 ATTEMPT_SECONDS: Final = 7 * 24 * 3600
 #: The containers' word for "try again": EX_TEMPFAIL of sysexits.h.
@@ -33,6 +33,11 @@ _RETRIES: Final[Mapping[str, Any]] = {
         {"onReason": "*", "action": "EXIT"},
     ],
 }
+# AWS Batch API, RegisterJobDefinition: jobDefinitionName.
+NAME_MAX_LENGTH: Final = 128
+# AWS Batch user guide, "Jobs stuck in a RUNNABLE status": what it says of a job that no instance can hold.
+_MISFITS: Final = ("MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE", "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT")
+_TOO_LARGE: Final = "the bot's bot_vcpu or bot_mem is more than the compute environment can hold"
 _LIVE: Final = frozenset({"SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING"})
 _THREADS: Final = 8
 _CONFIG: Final = Config(
@@ -53,12 +58,13 @@ class Batch:
     def definition(self, job: Job) -> str:
         """Find or register the job definition of the bot as the job has it; give its ARN.
 
-        Its name ends in a hash of its content, so that an active one of that name is the right one.
+        Its name holds a hash of its content, so that an active one of that name is the right one. The bot's own name
+        is for whoever reads it, and may be cut: the content has it whole.
         """
         config = settings.batch()
         content = _definition(job, config)
-        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
-        name = f"{config.stack[:48]}-{job.bot_name}-{digest}"  # at most 128 characters
+        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+        name = f"{config.definition_prefix}-{digest}-{job.bot_name}"[:NAME_MAX_LENGTH]
         found = call(self._client, "describe_job_definitions", jobDefinitionName=name, status="ACTIVE")
         if found["jobDefinitions"]:
             arn: str = found["jobDefinitions"][0]["jobDefinitionArn"]
@@ -67,6 +73,15 @@ class Batch:
             "jobDefinitionArn"
         ]
         return registered
+
+    def require_queue(self) -> None:
+        """Raise JobCannotRunError where the queue takes no jobs."""
+        found = call(self._client, "describe_job_queues", jobQueues=[settings.job_queue()])["jobQueues"]
+        if not found:
+            raise JobCannotRunError(f"Batch has no job queue {settings.job_queue()}")
+        if (found[0]["state"], found[0]["status"]) != ("ENABLED", "VALID"):
+            said = f"{found[0]['state']}, {found[0]['status']}: {found[0].get('statusReason', '')}"
+            raise JobCannotRunError(f"the job queue takes no jobs: {said}")
 
     def terminate(self, job_id: str, run: int) -> int:
         """End all of a run's Batch jobs that have not ended; tell how many there were.
@@ -89,7 +104,13 @@ class Batch:
         job = call(self._client, "describe_jobs", jobs=[failed])["jobs"][0]
         container = job.get("container", {})
         code = container.get("exitCode")
-        parts = [job.get("statusReason"), container.get("reason"), None if code is None else f"exit code {code}"]
+        reason = job.get("statusReason", "")
+        parts = [
+            reason,
+            container.get("reason"),
+            None if code is None else f"exit code {code}",
+            _TOO_LARGE if reason.endswith(_MISFITS) else None,
+        ]
         said = "; ".join(part for part in parts if part) or "no reason"
         return f"Batch says of slice {job['jobName'].rpartition('-')[2]}: {said}"
 
@@ -114,11 +135,12 @@ def batch() -> Batch:
 
 
 def _definition(job: Job, config: settings.BatchSettings) -> dict[str, Any]:
+    vcpus, memory_mib = container_size(job.bot_vcpu, job.bot_mem)
     container: dict[str, Any] = {
         "image": job.bot_image,
         "resourceRequirements": [
-            {"type": "VCPU", "value": str(job.bot_vcpu or DEFAULT_VCPUS)},
-            {"type": "MEMORY", "value": str(job.bot_mem or DEFAULT_MEMORY_MIB)},
+            {"type": "VCPU", "value": str(vcpus)},
+            {"type": "MEMORY", "value": str(memory_mib)},
         ],
         "jobRoleArn": config.job_role_arn,
         "executionRoleArn": config.execution_role_arn,

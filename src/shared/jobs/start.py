@@ -4,6 +4,7 @@ import hashlib
 import uuid
 
 from shared import clock
+from shared.bots.policy import too_large
 from shared.bots.registry import BotRegistry
 from shared.errors import BadRequestError, IdempotencyKeyReusedError, InvalidJobError, Violation
 from shared.jobs.executions import Executions
@@ -12,6 +13,7 @@ from shared.jobs.record import Job, JobStatus
 from shared.jobs.registry import JobRegistry, JobTakenError
 from shared.jobs.request import JobRequest
 from shared.log import logger
+from shared.settings import BotCapacity
 
 
 def job_id_for(caller: str, key: str | None) -> str:
@@ -24,16 +26,27 @@ def job_id_for(caller: str, key: str | None) -> str:
     return hashlib.sha256(f"{caller}\n{key}".encode()).hexdigest()[:32]
 
 
-def start(request: JobRequest, id: str, *, bots: BotRegistry, jobs: JobRegistry, executions: Executions) -> Job:
+def start(
+    request: JobRequest,
+    id: str,
+    *,
+    bots: BotRegistry,
+    capacity: BotCapacity,
+    jobs: JobRegistry,
+    executions: Executions,
+) -> Job:
     """Keep a job and set it going; the same request under the same id again gives the job that there is.
 
-    Raise InvalidJobError where no such bot is registered, IdempotencyKeyReusedError where the id has another request.
+    Raise InvalidJobError where no such bot is registered or it is larger than `capacity`, IdempotencyKeyReusedError
+    where the id has another request.
     """
     job = jobs.find(id)
     if job is None:
         bot = bots.find(request.bot_name)
         if bot is None:
             raise InvalidJobError([Violation("/bot_name", f"no bot named {request.bot_name!r} is registered")])
+        if why := too_large(bot.fields, capacity):
+            raise InvalidJobError([Violation("/bot_name", why)])
         job = Job.new(id, request.fields(), bot.fields, clock.now())
         try:
             jobs.create(job)

@@ -1,0 +1,1 @@
+"""Whether a deployment can succeed, looked at before anything is made: `make preflight`."""

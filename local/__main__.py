@@ -21,7 +21,7 @@ from local.demo import ResultsError, demonstrate
 from local.hosts import LOOPBACK, AddressError, for_containers
 from local.opensearch import DEFAULT_CACHE, NodeError, OpenSearchNode
 from local.sagemaker import MOVING_SECONDS
-from local.stack import LOGGING, PortInUseError, Running, listen, stack
+from local.stack import DEFAULT_WORKERS, LOGGING, PortInUseError, Running, listen, stack
 
 DATA: Final = template.ROOT / ".local"
 SAM_TEMPLATE: Final = DATA / "sam.yaml"
@@ -44,6 +44,7 @@ def run(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the API; 0 takes any.")] = 3000,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = LOOPBACK,
     logs: Annotated[bool, typer.Option("--logs", help="Print the functions' logs and metrics.")] = False,
+    environments: Annotated[int, typer.Option(min=1, help="Events of one function at a time.")] = DEFAULT_WORKERS,
 ) -> None:
     """Serve the API until Ctrl-C or SIGTERM; the bots are kept in .local/."""
     with (
@@ -52,6 +53,7 @@ def run(
         stack(
             opensearch_url,
             listener,
+            workers=environments,
             extra={**_for_own_opensearch(), **(LOGGING if logs else {})},
             moving_seconds=MOVING_SECONDS,
             schedule_seconds=_SCHEDULE_SECONDS,

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from local.aws import REGION
 from local.opensearch import OpenSearchNode
+from local.sagemaker import LocalSageMaker
 from shared import access
 from tests.deployment.emulator import Account, Emulator
 from tests.deployment.stacks import Stack
@@ -39,6 +41,15 @@ def stack(account: Account, node: OpenSearchNode) -> Iterator[Stack]:
 
     yield Stack(account, forget)
     forget()
+
+
+@pytest.fixture
+def sagemaker() -> Iterator[LocalSageMaker]:
+    """The account's endpoints, of which none is in the way of another test's."""
+    sagemaker = LocalSageMaker(REGION, moving_seconds=0)
+    sagemaker.start()
+    yield sagemaker
+    sagemaker.stop()
 
 
 @pytest.fixture

@@ -47,19 +47,22 @@ class Version:
 
 
 class Deployment:
-    """Runs what is deployed under a stack's name, each version of a function in a process of its own."""
+    """Runs what is deployed under a stack's name, each version of a function in a process of its own.
 
-    def __init__(self, stack: Stack, registry_url: str) -> None:
+    The registry and `sagemaker` are the account's: both go on when the deployment ends.
+    """
+
+    def __init__(self, stack: Stack, registry_url: str, sagemaker: LocalSageMaker) -> None:
         self.stack = stack
         self.functions: Mapping[str, Function] = {}
-        self.sagemaker = LocalSageMaker(REGION, moving_seconds=0)
-        self.sagemaker.on_change = self._hand_over
+        self._sagemaker = sagemaker
         self._registry = SigningProxy(
             registry_url, Credentials(*CREDENTIALS.values()), REGION, backend_role=self._backend_role
         )
         self._lock = Lock()
         self._environments: dict[str, Workers] = {}
         self._masters: set[str] = set()
+        self._runs: list[Future[Any]] = []
         self._physical_ids: dict[str, str] = {}
         self._server = make_server(LOOPBACK, 0, self._answer, threaded=True, request_handler=_Quiet)
 
@@ -69,24 +72,34 @@ class Deployment:
         self._look()
         thread = Thread(target=self._server.serve_forever, name="aws", daemon=True)
         thread.start()
-        self.sagemaker.start()
         listener = listen(0)
+        app = gateway.app(self, {}, lambda: self.functions)
         url = f"http://{LOOPBACK}:{listener.getsockname()[1]}"
         try:
-            with self._registry, served(gateway.app(self, {}, lambda: self.functions), listener):
+            with self._registry, self._told_of_endpoints(), served(app, listener):
                 yield ApiClient(url)
         finally:
-            self.sagemaker.stop()
             for each in self._environments.values():
                 each.stop()
             self._server.shutdown()
             thread.join()
             self._server.server_close()
 
+    @contextmanager
+    def _told_of_endpoints(self) -> Iterator[None]:
+        """Hear of the endpoints' changes, and let what was begun about them end: a run that is cut off holds them."""
+        self._sagemaker.on_change = self._hand_over
+        try:
+            yield
+        finally:
+            self._sagemaker.on_change = None
+            for run in self._runs:  # some begin others
+                run.exception()
+
     def submit(self, handler: str, event: Mapping[str, Any]) -> "Future[Any]":
         """Run a function, by its handler, as its alias has it now."""
         (id,) = (function.id for function in self.functions.values() if function.handler == handler)
-        return self._workers(self.version(id)).submit(handler, event)
+        return self._run(self.version(id), handler, event)
 
     def publish(self, event: Mapping[str, Any]) -> list["Future[Any]"]:
         """Hand an event to every function that a rule of the account has for it."""
@@ -115,6 +128,16 @@ class Deployment:
         )
         role = found["Role"].rpartition("/")[2]
         return Version(found["FunctionArn"], found["Timeout"], role, found["Environment"]["Variables"])
+
+    def versions(self, id: str) -> list[str]:
+        """List the versions of a function that there are, in force or not."""
+        answer = self.stack.account.answer("lambda", "list_versions_by_function", FunctionName=self._physical_ids[id])
+        return [each["Version"] for each in answer["Versions"]]
+
+    def _run(self, version: Version, handler: str, event: Mapping[str, Any]) -> "Future[Any]":
+        run = self._workers(version).submit(handler, event)
+        self._runs.append(run)
+        return run
 
     def _workers(self, version: Version) -> Workers:
         with self._lock:
@@ -191,7 +214,7 @@ class Deployment:
         if request.path.startswith(_INVOKE):
             response = self._invoke(request)
         elif request.headers.get("X-Amz-Target", "").startswith("SageMaker."):
-            response = self.sagemaker.answer(environ)
+            response = self._sagemaker.answer(environ)
         else:
             response = Response("the way through calls no such service", HTTPStatus.NOT_IMPLEMENTED)
         return response(environ, start_response)
@@ -203,7 +226,7 @@ class Deployment:
         name, _, qualifier = called.partition(":")
         (id,) = (id for id, physical_id in self._physical_ids.items() if physical_id == name)
         handler = self.functions[id].handler
-        self._workers(self.version(id, qualifier)).submit(handler, request.get_json(force=True))
+        self._run(self.version(id, qualifier), handler, request.get_json(force=True))
         return Response(status=HTTPStatus.ACCEPTED)
 
 

@@ -11,6 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.opensearch import OpenSearchNode
+from local.sagemaker import LocalSageMaker
 from local.template import ROOT
 from tests.deployment.emulator import PROGRAM, PYTHON, Account, Emulator
 from tests.deployment.service import Deployment
@@ -26,9 +27,9 @@ SAMPLE = json.loads((ROOT / "byob" / "bot_config.json").read_text())
 
 
 @contextmanager
-def running(stack: Stack, node: OpenSearchNode) -> Iterator[ApiClient]:
+def running(stack: Stack, node: OpenSearchNode, sagemaker: LocalSageMaker) -> Iterator[ApiClient]:
     """Serve what is deployed, once it has seen to itself."""
-    deployment = Deployment(stack, node.url)
+    deployment = Deployment(stack, node.url, sagemaker)
     with deployment.running() as api:
         deployment.settle()
         yield api
@@ -100,9 +101,11 @@ def test_a_stack_stands_on_what_an_account_has_already(account: Account, stack: 
     report(f"deployed: on an existing VPC, key, topic and domain; {made} things, all gone with the stack")
 
 
-def test_a_bot_goes_the_whole_way_through_what_is_deployed(stack: Stack, node: OpenSearchNode, report: Report) -> None:
+def test_a_bot_goes_the_whole_way_through_what_is_deployed(
+    stack: Stack, node: OpenSearchNode, sagemaker: LocalSageMaker, report: Report
+) -> None:
     stack.create()
-    deployment = Deployment(stack, node.url)
+    deployment = Deployment(stack, node.url, sagemaker)
     with deployment.running() as api:
         deployment.settle()
 
@@ -117,7 +120,7 @@ def test_a_bot_goes_the_whole_way_through_what_is_deployed(stack: Stack, node: O
         assert deleted.status == 204
         assert api("GET", "/bots/foo_bot").status == 404
         assert api("POST", "/bots/foo_bot").status == 405
-        eventually(lambda: deployment.sagemaker.is_in_service(SAMPLE["endpoint_name"]), lambda seen: not seen)
+        eventually(lambda: sagemaker.is_in_service(SAMPLE["endpoint_name"]), lambda seen: not seen)
     routes = sum(len(function.routes) for function in deployment.functions.values())
     report(
         f"the way through: registered, InService, read, listed, deleted with its endpoint; {routes} routes of the API"
@@ -125,10 +128,10 @@ def test_a_bot_goes_the_whole_way_through_what_is_deployed(stack: Stack, node: O
 
 
 def test_changed_parameters_are_in_force_at_the_next_request(
-    stack: Stack, node: OpenSearchNode, configuration: Configuration, report: Report
+    stack: Stack, node: OpenSearchNode, sagemaker: LocalSageMaker, configuration: Configuration, report: Report
 ) -> None:
     stack.create()
-    deployment = Deployment(stack, node.url)
+    deployment = Deployment(stack, node.url, sagemaker)
     with deployment.running() as api:
         deployment.settle()
         before = {id: deployment.version(id) for id in deployment.functions}
@@ -145,6 +148,39 @@ def test_changed_parameters_are_in_force_at_the_next_request(
             assert now.environment == deployment.version(id, "$LATEST").environment
             assert now.environment["POWERTOOLS_LOG_LEVEL"] == "DEBUG"
     report(f"update in force at the next request: 201, then 422; the aliases of {len(before)} functions moved")
+
+
+def test_an_update_that_fails_late_leaves_no_version_and_is_in_force_when_sent_again(
+    emulator: Emulator,
+    stack: Stack,
+    node: OpenSearchNode,
+    sagemaker: LocalSageMaker,
+    configuration: Configuration,
+    report: Report,
+) -> None:
+    stack.create()
+    deployment = Deployment(stack, node.url, sagemaker)
+    with deployment.running() as api:
+        deployment.settle()
+        before = {id: deployment.versions(id) for id in deployment.functions}
+        given = {"AllowedInstanceTypes": "ml.c5.*", "WebAcl": "true"}
+        last = "ApiWebAclAssociation"  # it waits for the stage, and that for the functions
+
+        emulator.refuse(last)
+        with pytest.raises(DeploymentError, match=f"{last} is refused"):
+            stack.update(**given)
+        emulator.refuse()
+        assert stack.status == "UPDATE_ROLLBACK_COMPLETE"
+        assert stack.events("UPDATE_COMPLETE", "AWS::Lambda::Alias")
+        assert {id: deployment.versions(id) for id in deployment.functions} == before
+        allowed = api("POST", "/bots", configuration(instance_type="ml.m5.large"))
+
+        stack.update(**given)
+        refused = api("POST", "/bots", configuration(instance_type="ml.m5.large"))
+
+        assert stack.status == "UPDATE_COMPLETE"
+        assert (allowed.status, refused.status) == (201, 422)
+    report(f"update failed late ({last} refused) and rolled back, no version left, sent again, in force: 201, then 422")
 
 
 @pytest.mark.parametrize("nested", [False, True], ids=["in the stack", "in the stack of the domain"])
@@ -171,14 +207,14 @@ def test_a_creation_that_fails_late_leaves_nothing_and_succeeds_when_tried_again
 
 
 def test_what_survives_a_removal_is_taken_over_with_the_bots_by_the_next_deployment(
-    account: Account, stack: Stack, node: OpenSearchNode, report: Report
+    account: Account, stack: Stack, node: OpenSearchNode, sagemaker: LocalSageMaker, report: Report
 ) -> None:
     before = account.inventory()
     stack.create()
     resources = stack.resources()
     foundation, domain = (resources[id][1] for id in SURVIVING)
     made = {physical_id for id in (foundation, domain) for _, physical_id in stack.resources(id).values()}
-    with running(stack, node) as api:
+    with running(stack, node, sagemaker) as api:
         assert api("POST", "/bots", SAMPLE).status == 201
 
     stack.delete()
@@ -196,7 +232,7 @@ def test_what_survives_a_removal_is_taken_over_with_the_bots_by_the_next_deploym
     # Under another name: so are the roles, as they are in AWS each time.
     again = replace(stack, name="again")
     again.create(TakeOver="byob")
-    with running(again, node) as api:
+    with running(again, node, sagemaker) as api:
         found = api("GET", "/bots/foo_bot")
         assert found.status == 200
         assert found.json["bot_image"] == SAMPLE["bot_image"]
@@ -212,6 +248,29 @@ def test_what_survives_a_removal_is_taken_over_with_the_bots_by_the_next_deploym
     stack.delete(foundation)
     assert [each for each in account.inventory() - before if "ApiGatewayLogsRole" not in each] == []
     report("removed for good: nothing left but the role with which API Gateway logs, which others may rely on")
+
+
+def test_an_endpoint_that_outlives_its_deployment_is_removed_through_the_next(
+    account: Account, stack: Stack, node: OpenSearchNode, sagemaker: LocalSageMaker, report: Report
+) -> None:
+    stack.create()
+    with running(stack, node, sagemaker) as api:
+        assert api("POST", "/bots", SAMPLE).status == 201
+        eventually(lambda: api.endpoint_of("foo_bot"), lambda seen: seen["status"] == "InService")
+
+    stack.delete()
+    (model,) = sagemaker.list_models()
+    roles = {each["Arn"] for each in account.answer("iam", "list_roles")["Roles"]}
+    assert sagemaker.is_in_service(SAMPLE["endpoint_name"])
+    assert model.execution_role_arn in roles
+
+    again = replace(stack, name="again")
+    again.create(TakeOver="byob")
+    with running(again, node, sagemaker) as api:
+        assert api.endpoint_of("foo_bot")["managed"]
+        assert api("DELETE", "/bots/foo_bot?delete_endpoint=true").status == 204
+        eventually(lambda: sagemaker.is_in_service(SAMPLE["endpoint_name"]), lambda seen: not seen)
+    report("removed with an endpoint InService: its role was kept, and the next deployment deleted it")
 
 
 def test_a_vpc_without_its_subnets_is_refused_before_anything_is_made(account: Account, stack: Stack) -> None:

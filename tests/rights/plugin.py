@@ -83,7 +83,8 @@ def reported(recorder: Recorder, policies: Policies, *, is_whole: bool) -> Repor
 
 def _is_whole(config: pytest.Config) -> bool:
     """Tell whether all tests were run: none was named, chosen or left out."""
-    chosen = (config.option.keyword, config.option.lf, config.option.deselect, config.option.ignore)
+    # The last failed ones can be chosen only where pytest keeps a cache.
+    chosen = (config.option.keyword, getattr(config.option, "lf", False), config.option.deselect, config.option.ignore)
     return config.args_source == pytest.Config.ArgsSource.TESTPATHS and not any(chosen)
 
 

@@ -9,7 +9,8 @@ from opensearchpy import OpenSearch, Urllib3HttpConnection
 
 from local.template import document, functions
 from tests.reach import OPENSEARCH_CALLS, reached_by
-from tests.template.reading import BY_S3, RUN, listed, resources
+from tests.template.intrinsics import kept
+from tests.template.reading import BY_S3, RUN, documents, listed, resources
 
 HANDLERS = {id: function.handler.split(".")[1] for id, function in functions().items()}
 #: What IAM cannot narrow (service authorization reference); the template says so beside each.
@@ -33,6 +34,12 @@ UNBOUNDED = {action for action in RUN if action.startswith(("ec2:", "xray:"))} |
     "xray:GetSamplingRules",
     "xray:GetSamplingTargets",
 }
+#: The roles that a function hands to a service.
+PASSED = (
+    {"Fn::GetAtt": ["JobExecutionRole", "Arn"]},
+    {"Fn::GetAtt": ["JobRole", "Arn"]},
+    kept("EndpointRoleArn"),
+)
 
 
 def statements_of(role: str) -> Iterator[dict[str, Any]]:
@@ -110,6 +117,40 @@ def test_an_instance_may_be_part_of_a_cluster_and_no_more() -> None:
     }
 
 
+def test_an_instance_that_is_told_to_drain_itself_may() -> None:
+    """Amazon ECS developer guide, "Spot Instances": its agent does so, by ecs:UpdateContainerInstancesState."""
+    data = resources("AWS::EC2::LaunchTemplate")["JobLaunchTemplate"]["LaunchTemplateData"]["UserData"]["Fn::Base64"]
+
+    assert "ECS_ENABLE_SPOT_INSTANCE_DRAINING=true" in data
+    assert "ecs:UpdateContainerInstancesState" in allowed_to("JobInstanceRole")
+
+
+def test_the_key_lets_in_the_account_and_what_writes_under_it() -> None:
+    """CloudWatch Logs user guide, "Encrypt log data"; Step Functions developer guide, "Data at rest encryption"; SNS.
+
+    The first is for log groups, the second for what Step Functions delivers to one, the last for alarms to the topic.
+    """
+    statements = resources("AWS::KMS::Key")["Key"]["KeyPolicy"]["Statement"]
+
+    assert {each["Effect"] for each in statements} == {"Allow"}
+    assert [(each["Principal"], set(listed(each["Action"]))) for each in statements] == [
+        ({"AWS": {"Fn::Sub": "arn:${AWS::Partition}:iam::${AWS::AccountId}:root"}}, {"kms:*"}),
+        (
+            {"Service": {"Fn::Sub": "logs.${AWS::Region}.${AWS::URLSuffix}"}},
+            {"kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"},
+        ),
+        ({"Service": _principal("LogDelivery")}, {"kms:Decrypt", "kms:GenerateDataKey*"}),
+        ({"Service": _principal("CloudWatch")}, {"kms:Decrypt", "kms:GenerateDataKey*"}),
+    ]
+    assert documents()["infra/foundation.yaml"]["Mappings"]["Principals"]["LogDelivery"] == {
+        "Service": "delivery.logs.amazonaws.com"
+    }
+
+
+def _principal(name: str) -> dict[str, Any]:
+    return {"Fn::FindInMap": ["Principals", name, "Service"]}
+
+
 def test_bots_and_endpoints_may_use_the_buckets_keys_through_s3_alone() -> None:
     keys = [
         each for role in ("JobRole", "EndpointRole") for each in statements_of(role) if "kms:" in str(each["Action"])
@@ -139,8 +180,7 @@ def test_a_role_is_passed_to_one_service_alone() -> None:
     for _, statement in passing:
         assert statement["Action"] == "iam:PassRole"
         assert "iam:PassedToService" in statement["Condition"]["StringEquals"]
-        assert "Fn::GetAtt" in json.dumps(statement["Resource"])
-        assert "*" not in json.dumps(statement["Resource"])
+        assert statement["Resource"] in PASSED
 
 
 def test_the_domains_own_policy_leaves_it_to_the_accounts_roles() -> None:

@@ -10,23 +10,24 @@ import pytest
 
 from local.template import ROOT
 from tests.template.reading import documents
+from tests.template.undoing import Change, Read, dropping, setting
 
-Taking = Callable[[dict[str, dict[str, Any]]], Any]
+FOUNDATION = "infra/foundation.yaml"
 
 
-def _resource(id: str, template: str = "") -> Callable[[dict[str, dict[str, Any]]], dict[str, Any]]:
+def _resource(id: str, template: str = "") -> Callable[[Read], dict[str, Any]]:
     return lambda read: read[template]["Resources"][id]["Properties"]
 
 
-def _actions(policy: str, statement: int) -> Taking:
+def _actions(policy: str, statement: int) -> Change:
     return lambda read: _resource(policy)(read)["PolicyDocument"]["Statement"].pop(statement)
 
 
-def _variable(function: str, name: str) -> Taking:
+def _variable(function: str, name: str) -> Change:
     return lambda read: _resource(function)(read)["Environment"]["Variables"].pop(name)
 
 
-TAKEN: dict[str, Taking] = {
+TAKEN: dict[str, Change] = {
     "nothing": bool,  # or any rule that is broken anyway would be found everywhere
     "the right to look at endpoints": _actions("LookPolicy", 0),
     "the right to pass the endpoints' role": _actions("ControlPolicy", -1),
@@ -53,6 +54,29 @@ TAKEN: dict[str, Taking] = {
     "the right to write under customer keys": lambda read: read[""]["Resources"].pop("WriteDataKeysPolicy"),
     "a partition": lambda read: read["infra/endpoints.yaml"]["Mappings"]["Partitions"].pop("aws-eusc"),
     "the default that reserves nothing": lambda read: read[""]["Parameters"]["ReservedConcurrency"].pop("Default"),
+    "ten minutes of waiting that Batch asks for": setting(
+        "Resources/JobQueue/Properties/JobStateTimeLimitActions/0/MaxTimeSeconds", 60
+    ),
+    "the key from the logs": dropping("Resources/Key/Properties/KeyPolicy/Statement/1", FOUNDATION),
+    "the key from the delivery of logs": dropping("Resources/Key/Properties/KeyPolicy/Statement/2", FOUNDATION),
+    "the principal that delivers logs": setting(
+        "Mappings/Principals/LogDelivery/Service", "logs.amazonaws.com", FOUNDATION
+    ),
+    "a kind of API Gateway's own answers": dropping(
+        "Resources/Api/Properties/GatewayResponses/MISSING_AUTHENTICATION_TOKEN"
+    ),
+    "the type of one of them": dropping(
+        "Resources/Api/Properties/GatewayResponses/THROTTLED/ResponseParameters/Headers/Content-Type"
+    ),
+    "the right to drain oneself": lambda read: _resource("JobInstanceRole")(read)["Policies"][0]["PolicyDocument"][
+        "Statement"
+    ][1]["Action"].remove("ecs:UpdateContainerInstancesState"),
+    "the draining of a reclaimed instance": setting(
+        "Resources/JobLaunchTemplate/Properties/LaunchTemplateData/UserData/Fn::Base64", "#!/bin/sh"
+    ),
+    "the role that may be passed": lambda read: _resource("ControlPolicy")(read)["PolicyDocument"]["Statement"][
+        -1
+    ].update(Resource={"Fn::GetAtt": ["CreateBotRole", "Arn"]}),
 }
 
 
@@ -62,7 +86,8 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     paths = []
     for what, take in TAKEN.items():
         lacking = json.loads(json.dumps(documents()))
-        assert take(lacking), what
+        take(lacking)
+        assert (lacking == documents()) == (what == "nothing"), what
         folder = tmp_path_factory.mktemp("lacking")
         (folder / "infra").mkdir()
         for name, read in lacking.items():

@@ -4,6 +4,7 @@ import json
 import re
 from typing import Any
 
+import botocore.session
 import pytest
 
 from local.template import ROOT, document, functions
@@ -153,6 +154,15 @@ def test_the_private_network_has_no_way_out() -> None:
     assert not kinds & {"AWS::EC2::InternetGateway", "AWS::EC2::NatGateway", "AWS::EC2::Route"}
 
 
+def test_whatever_api_gateway_answers_by_itself_is_a_problem_as_the_apis_own_are() -> None:
+    responses = document()["Resources"]["Api"]["Properties"]["GatewayResponses"]
+    kinds = botocore.session.get_session().get_service_model("apigateway").shape_for("GatewayResponseType").enum
+
+    assert responses.keys() == set(kinds)
+    for response in responses.values():
+        assert response["ResponseParameters"]["Headers"]["Content-Type"] == "'application/problem+json'"
+
+
 def test_what_aws_starts_by_itself_is_bounded() -> None:
     started = {id for id, function in functions().items() if not function.routes}
 
@@ -176,6 +186,8 @@ def test_a_job_that_no_instance_can_hold_does_not_hold_up_the_queue() -> None:
         "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE": ("RUNNABLE", "CANCEL"),
         "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT": ("RUNNABLE", "CANCEL"),
     }
+    # AWS Batch API, JobStateTimeLimitAction
+    assert all(600 <= each["MaxTimeSeconds"] <= 86_400 for each in queue["JobStateTimeLimitActions"])
 
 
 def test_the_web_acl_looks_at_as_much_of_a_body_as_it_lets_through() -> None:

@@ -90,6 +90,7 @@ _TOKEN: Final = re.compile("zq[0-9a-f]{16}")
 _TARGET: Final = re.compile(
     rf"/({PREFIX}-(bots|endpoints|jobs|items)(-1)?/?(_doc/[A-Za-z0-9_-]+|_search|_mget|_count|_bulk|_refresh|_mapping|"
     rf"_alias/{PREFIX}-[a-z]+)?)?(\?[a-z_]+=[a-z0-9_]+(&[a-z_]+=[a-z0-9_]+)*)?"
+    rf"|/_plugins/_security/api/(roles|rolesmapping)/{PREFIX}_[a-z_]+"
 )
 
 

@@ -40,7 +40,8 @@ def stack(tmp_path: Path) -> Iterator[tuple[psutil.Process, ApiClient]]:
     """`python -m local run` in a copy of the tree, so that the bots there are these alone."""
     copy_tree(tmp_path)
     with subprocess.Popen(
-        [sys.executable, "-m", "local", "run", "--port", "0"],
+        # One of each function: all are there and warm before they are looked at.
+        [sys.executable, "-m", "local", "run", "--port", "0", "--environments", "1"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": f"{tmp_path}/src:{tmp_path}"},
         stdout=subprocess.PIPE,
@@ -138,7 +139,7 @@ def test_memory_and_descriptors_stay_as_they_are_under_mixed_load(
     callers = [Caller(api, configuration(**author_runs)) for _ in range(CALLERS)]
 
     load(callers, warm_up, lambda _: None)
-    # Environments are children of the server that forks them, made with the first events that found none idle.
+    # Environments are children of the server that forks them, made with the first event of a function.
     environments = [child for server in gateway.children() for child in server.children() if "python" in child.name()]
     assert environments
     watched = [Watched("gateway", gateway), *(Watched(f"handlers {n}", each) for n, each in enumerate(environments, 1))]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from botocore.exceptions import (
     CredentialRetrievalError,
@@ -32,6 +33,23 @@ _KEPT_UNRESERVED: Final = 100
 _FEW_AT_ONCE: Final = 50
 #: EC2's quotas in vCPUs, of Spot and of on-demand instances of the standard families (Amazon EC2 service quotas).
 _VCPU_QUOTAS: Final = {"SPOT": "L-34B43A08", "EC2": "L-1216C47A"}
+_OTHER_SUBNETS: Final = (
+    "the subnets would be made anew, with addresses that the old ones have, which EC2 refuses; set it back"
+)
+_OTHER_VPC: Final = "a domain stays in the VPC that it was made in (Amazon OpenSearch Service); set it back"
+#: What cannot be changed once it is deployed, with what would come of it.
+SETTLED: Final = {
+    "IndexPrefix": "the bots would be out of sight, under the old prefix; set it back",
+    "KmsKeyArn": "a domain's key cannot be changed, so CloudFormation would delete it with all bots; set it back",
+    "OpenSearchDomainName": "an empty domain would take the old one's place, which stays without a stack; set it back",
+    "SubnetIdA": _OTHER_VPC,
+    "SubnetIdB": _OTHER_VPC,
+    "TakeOver": "the names and exports of one ground are in the way of the other's; set it back",
+    "VpcCidr": _OTHER_SUBNETS,
+    "VpcId": _OTHER_VPC,
+    "ZoneA": _OTHER_SUBNETS,
+    "ZoneB": _OTHER_SUBNETS,
+}
 _NO_CREDENTIALS: Final = (
     *(CredentialRetrievalError, NoCredentialsError, PartialCredentialsError),
     *(SSOError, TokenRetrievalError),
@@ -125,6 +143,19 @@ def stack_state(deployment: Deployment, account: Account) -> Finding:
     return ok(f"it is there and will be updated ({status})")
 
 
+def settled(deployment: Deployment, account: Account) -> Finding:
+    """Look whether a parameter is changed that decides over what cannot be changed once it is made."""
+    stack = _stack(deployment, account)
+    if stack is None:
+        return ok("nothing is deployed yet; " + ", ".join(SETTLED) + " stay as they are afterwards")
+    changed = {
+        name: before for name in SETTLED if (before := _given(stack, name)) is not None and before != deployment[name]
+    }
+    if changed:
+        return wrong("; ".join(f"{name} was {before!r} until now: {SETTLED[name]}" for name, before in changed.items()))
+    return ok("nothing is changed of what cannot be")
+
+
 def survivors(deployment: Deployment, account: Account) -> Finding:
     """Look what earlier deployments left: their foundation and domain survive them, and are known by their exports."""
     names = {export["Name"] for export in account.ask_all("cloudformation", "list_exports", "Exports")}
@@ -136,6 +167,11 @@ def survivors(deployment: Deployment, account: Account) -> Finding:
             return wrong(f"TakeOver names {wanted!r}, of which nothing is here; {known}")
         if not deployment["OpenSearchUrl"] and f"{wanted}-OpenSearchUrl" not in names:
             return wrong(f"the key and the network of {wanted} are here, and no domain; name one in OpenSearchUrl")
+        if (f"{wanted}-RouteTableId" in names) == bool(deployment["VpcId"]):
+            was = (
+                "a VPC of its own, so VpcId has to be empty" if deployment["VpcId"] else "yours: name it in VpcId again"
+            )
+            return wrong(f"the network of {wanted} is {was}, with SubnetIdA and SubnetIdB as they were then")
         return ok(f"the key, the network and the domain of {wanted} are here, and are taken over")
     if deployment.stack in left and _stack(deployment, account) is None:
         return wrong(
@@ -152,6 +188,15 @@ def domain(deployment: Deployment, account: Account) -> Finding:
     if deployment["OpenSearchUrl"] or deployment["TakeOver"]:
         if found is None:
             return wrong(f"there is no domain named {name} here, which this deployment is to use")
+        exports = {each["Name"]: each["Value"] for each in account.ask_all("cloudformation", "list_exports", "Exports")}
+        url = deployment["OpenSearchUrl"] or exports.get(f"{deployment['TakeOver']}-OpenSearchUrl", "")
+        status = found["DomainStatus"]
+        hosts = {status.get("Endpoint"), *status.get("Endpoints", {}).values()}
+        if deployment["TakeOver"] and urlsplit(url).hostname not in hosts:
+            return wrong(
+                f"{name} is here, and does not answer at {url}, where {deployment['TakeOver']}'s does: all policies "
+                "would speak of the wrong domain; name that one in OpenSearchDomainName"
+            )
         return ok(f"{name} is here, and is used")
     if found is None:
         return ok(f"the name {name} is free")
@@ -345,6 +390,10 @@ def zones(deployment: Deployment, account: Account) -> Finding:
         return wrong(f"this region offers no endpoint of {', '.join(absent)}; deploy into a VPC of yours with a NAT")
     lacking = sorted(name for name in wanted if not used <= offered[name])
     if lacking:
+        if _stack(deployment, account):
+            return wrong(
+                f"{', '.join(lacking)} is not offered in each of {', '.join(sorted(used))}, where the subnets are"
+            )
         everywhere = sorted(set(known).intersection(*(offered[name] for name in wanted)))
         return wrong(
             f"{', '.join(lacking)} is not offered in each of {', '.join(sorted(used))}; "
@@ -410,12 +459,6 @@ def network(deployment: Deployment, account: Account) -> Finding:
 def key(deployment: Deployment, account: Account) -> Finding:
     """Look whether a key of the person's own can be used by what writes with it: its state, and its policy."""
     arn = deployment["KmsKeyArn"]
-    before = _given(_stack(deployment, account), "KmsKeyArn")
-    if before not in (None, arn) and not deployment["OpenSearchUrl"]:
-        return wrong(
-            f"KmsKeyArn was {before!r} until now, and a domain's key cannot be changed: CloudFormation would delete "
-            "the domain with all bots; set it back"
-        )
     if not arn:
         return ok("the stack makes its own" if not deployment["TakeOver"] else "it is taken over")
     trouble = _trouble_with_key(arn, account)
@@ -476,6 +519,7 @@ FIRST: Final = (
 )
 CHECKS: Final = (
     Check("stack", stack_state),
+    Check("what cannot be changed", settled),
     Check("earlier deployments", survivors),
     Check("domain", domain),
     Check("log groups", log_groups),
@@ -505,7 +549,8 @@ def _stack(deployment: Deployment, account: Account) -> Mapping[str, Any] | None
     """Give the stack as it is, None where there is none."""
     found = account.ask("cloudformation", "describe_stacks", StackName=deployment.stack, absent=("does not exist",))
     stack: Mapping[str, Any] | None = found["Stacks"][0] if found else None
-    return stack
+    # What a change set leaves that was never carried out: nothing is made, and SAM begins anew as well.
+    return None if stack and stack["StackStatus"] == "REVIEW_IN_PROGRESS" else stack
 
 
 def _given(stack: Mapping[str, Any] | None, parameter: str) -> str | None:

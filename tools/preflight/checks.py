@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from botocore.exceptions import (
     CredentialRetrievalError,
@@ -158,7 +157,7 @@ def settled(deployment: Deployment, account: Account) -> Finding:
 
 def survivors(deployment: Deployment, account: Account) -> Finding:
     """Look what earlier deployments left: their foundation and domain survive them, and are known by their exports."""
-    names = {export["Name"] for export in account.ask_all("cloudformation", "list_exports", "Exports")}
+    names = _exports(account).keys()
     left = sorted(name.removesuffix("-KeyArn") for name in names if name.endswith("-KeyArn"))
     wanted = deployment["TakeOver"]
     if wanted:
@@ -188,19 +187,26 @@ def domain(deployment: Deployment, account: Account) -> Finding:
     if deployment["OpenSearchUrl"] or deployment["TakeOver"]:
         if found is None:
             return wrong(f"there is no domain named {name} here, which this deployment is to use")
-        exports = {each["Name"]: each["Value"] for each in account.ask_all("cloudformation", "list_exports", "Exports")}
-        url = deployment["OpenSearchUrl"] or exports.get(f"{deployment['TakeOver']}-OpenSearchUrl", "")
+        # A domain of yours may have an address in front of it that OpenSearch does not know.
+        left = "" if deployment["OpenSearchUrl"] else _exports(account).get(f"{deployment['TakeOver']}-OpenSearchUrl")
         status = found["DomainStatus"]
-        hosts = {status.get("Endpoint"), *status.get("Endpoints", {}).values()}
-        if deployment["TakeOver"] and urlsplit(url).hostname not in hosts:
+        hosts = [status.get("Endpoint"), *status.get("Endpoints", {}).values()]
+        if left and left not in {f"https://{host}" for host in hosts}:
             return wrong(
-                f"{name} is here, and does not answer at {url}, where {deployment['TakeOver']}'s does: all policies "
+                f"{name} is here, and does not answer at {left}, where {deployment['TakeOver']}'s does: all policies "
                 "would speak of the wrong domain; name that one in OpenSearchDomainName"
             )
         return ok(f"{name} is here, and is used")
     if found is None:
         return ok(f"the name {name} is free")
     stack = _stack(deployment, account)
+    # One that a stack made before it was given another names that stack as its outermost one all the same.
+    another = _given(stack, "OpenSearchUrl")
+    if another:
+        return wrong(
+            f"OpenSearchUrl was {another!r} until now; without it a domain would be made, and one named {name} is here "
+            "already; set it back"
+        )
     if stack and _owner(name, account) == stack["StackId"]:
         return ok(f"{name} is this stack's")
     return wrong(
@@ -373,7 +379,7 @@ def zones(deployment: Deployment, account: Account) -> Finding:
     known = _zones_of_region(account)
     a, b = _zones(deployment, account, known)
     if a not in known or b not in known or a == b:
-        return wrong(f"ZoneA is {a}, ZoneB is {b}; name two different ones of {', '.join(known)}")
+        return wrong(f"the zones are {a!r} and {b!r}, which are not two different ones of {', '.join(known)}")
     used = {a} if deployment["VpcEndpointZones"] == "1" else {a, b}
     wanted = {
         deployment.resolve(properties["ServiceName"], template)
@@ -390,14 +396,14 @@ def zones(deployment: Deployment, account: Account) -> Finding:
         return wrong(f"this region offers no endpoint of {', '.join(absent)}; deploy into a VPC of yours with a NAT")
     lacking = sorted(name for name in wanted if not used <= offered[name])
     if lacking:
-        if _stack(deployment, account):
-            return wrong(
-                f"{', '.join(lacking)} is not offered in each of {', '.join(sorted(used))}, where the subnets are"
-            )
+        trouble = f"{', '.join(lacking)} is not offered in each of {', '.join(sorted(used))}"
+        if deployment["TakeOver"] or _stack(deployment, account):
+            enough = "; set VpcEndpointZones=1" if all(a in offered[name] for name in lacking) else ""
+            return wrong(f"{trouble}, where the subnets are and stay{enough}")
         everywhere = sorted(set(known).intersection(*(offered[name] for name in wanted)))
         return wrong(
-            f"{', '.join(lacking)} is not offered in each of {', '.join(sorted(used))}; "
-            f"set ZoneA and ZoneB to two of those that have all services: {', '.join(everywhere) or 'none has'}"
+            f"{trouble}; set ZoneA and ZoneB to two of those that have all services: "
+            f"{', '.join(everywhere) or 'none has'}"
         )
     return ok(f"{a} and {b}; the endpoints' {len(wanted)} services are in {' and '.join(sorted(used))}")
 
@@ -559,6 +565,11 @@ def _given(stack: Mapping[str, Any] | None, parameter: str) -> str | None:
     return next((each.get("ParameterValue", "") for each in given if each["ParameterKey"] == parameter), None)
 
 
+def _exports(account: Account) -> dict[str, str]:
+    """Give what stacks export, by its name: what is left of those that were removed, too."""
+    return {each["Name"]: each["Value"] for each in account.ask_all("cloudformation", "list_exports", "Exports")}
+
+
 def _role(account: Account, name: str) -> bool:
     return account.ask("iam", "get_role", RoleName=name, absent=("NoSuchEntity", "NoSuchEntityException")) is not None
 
@@ -577,7 +588,7 @@ def _zones(deployment: Deployment, account: Account, known: list[str]) -> tuple[
     """Give the zones of the subnets: where they are not set, the first two of the region, or those taken over."""
     earlier = deployment["TakeOver"]
     if earlier:
-        exports = {each["Name"]: each["Value"] for each in account.ask_all("cloudformation", "list_exports", "Exports")}
+        exports = _exports(account)
         ids = [exports.get(f"{earlier}-SubnetId{letter}", "") for letter in "AB"]
         zone_of = {subnet["SubnetId"]: subnet["AvailabilityZone"] for subnet in _described(ids, account)}
         return zone_of.get(ids[0], ""), zone_of.get(ids[1], "")
